@@ -1,0 +1,1 @@
+"""Offload: send any script to a cluster, and get everything back."""

@@ -1,0 +1,1 @@
+"""This machine: detached runners, admitted by its CPUs, memory and GPUs."""

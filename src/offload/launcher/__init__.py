@@ -1,0 +1,1 @@
+"""The service that owns jobs: reconciler, lease desk, log keeper, janitor."""

@@ -1,0 +1,1 @@
+"""Pure decisions: what happened and when, in; what to write and to order, out."""

@@ -1,0 +1,139 @@
+"""A manifest: the sorted list of what a directory holds. Its own SHA-256 names it.
+
+Canonical text, one entry a line after a version line, paths percent-encoded so that any bytes survive::
+
+    offload-manifest 1
+    d 755 0 - data
+    f 644 1180 <64 hex digits> data/my%20file.csv
+    l 777 0 - latest data/my%20file.csv
+
+Entries are sorted by the bytes of their paths. Paths are relative, without ``.``, ``..`` or empty parts.
+Modes are the nine permission bits. A directory is listed before what it holds (sorting sees to that).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from offload.errors import ManifestInvalidError
+
+HEADER: Final = b"offload-manifest 1\n"
+_SAFE: Final = "/!#$&'()*+,:;=?@[]{}|^"
+
+
+class Kind(StrEnum):
+    """What an entry is."""
+
+    FILE = "f"
+    DIRECTORY = "d"
+    LINK = "l"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a manifest.
+
+    Attributes:
+        path: relative to the root, as the bytes that the file system gave.
+        kind: file, directory or symbolic link.
+        mode: permission bits, for example ``0o644``.
+        size: bytes of a file, else 0.
+        digest: ``sha256:`` + hex of a file's content, else empty.
+        target: of a symbolic link, as bytes, else empty.
+    """
+
+    path: bytes
+    kind: Kind
+    mode: int = 0o644
+    size: int = 0
+    digest: str = ""
+    target: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Entries sorted by path."""
+
+    entries: tuple[Entry, ...] = ()
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> Manifest:
+        """The manifest of these entries, sorted."""
+        return cls(tuple(sorted(entries, key=lambda entry: entry.path)))
+
+    def blobs(self) -> dict[str, int]:
+        """Size of every blob it needs, by digest."""
+        return {entry.digest: entry.size for entry in self.entries if entry.digest}
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(entry.size for entry in self.entries)
+
+    def encode(self) -> bytes:
+        """The canonical bytes."""
+        return HEADER + "".join(map(_line, self.entries)).encode("ascii")
+
+
+def digest_of(data: bytes) -> str:
+    """``sha256:`` + hex of some bytes; the name of a blob and, over its canonical bytes, of a manifest."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def _line(entry: Entry) -> str:
+    fields = f"{entry.kind.value} {entry.mode:o} {entry.size} {entry.digest[7:] or '-'} {_quote(entry.path)}"
+    return f"{fields} {_quote(entry.target)}\n" if entry.kind is Kind.LINK else f"{fields}\n"
+
+
+def _quote(raw: bytes) -> str:
+    return quote_from_bytes(raw, safe=_SAFE)
+
+
+def decode_manifest(data: bytes) -> Manifest:
+    """Read canonical bytes back.
+
+    Raises:
+        ManifestInvalidError: anything that :meth:`Manifest.encode` would not have written.
+    """
+    if not data.startswith(HEADER):
+        raise ManifestInvalidError("This is not a manifest of version 1.")
+    try:
+        lines = data[len(HEADER) :].decode("ascii").split("\n")
+        manifest = Manifest(tuple(map(_entry, lines[:-1])))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ManifestInvalidError(f"The manifest is malformed: {error}") from error
+    if manifest.encode() != data:
+        raise ManifestInvalidError("The manifest is not in its canonical form.")
+    _check_paths(manifest)
+    return manifest
+
+
+def _entry(line: str) -> Entry:
+    kind, mode, size, digest, path, *target = line.split(" ")
+    if len(target) != (kind == "l"):
+        raise ValueError(f"wrong number of fields in {line!r}")
+    return Entry(
+        path=unquote_to_bytes(path),
+        kind=Kind(kind),
+        mode=int(mode, 8),
+        size=int(size),
+        digest="" if digest == "-" else "sha256:" + digest,
+        target=unquote_to_bytes(target[0]) if target else b"",
+    )
+
+
+def _check_paths(manifest: Manifest) -> None:
+    previous = b""
+    for entry in manifest.entries:
+        if entry.path <= previous:
+            raise ManifestInvalidError("The manifest is not sorted, or names a path twice.")
+        if any(part in (b"", b".", b"..") for part in entry.path.split(b"/")) or b"\0" in entry.path:
+            raise ManifestInvalidError(f"The manifest names a path outside its root: {entry.path!r}")
+        if (entry.kind is Kind.FILE) != (len(entry.digest) == 71):  # noqa: PLR2004  sha256: + 64
+            raise ManifestInvalidError(f"A file needs a digest, and only a file: {entry.path!r}")
+        previous = entry.path

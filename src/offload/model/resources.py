@@ -1,0 +1,118 @@
+"""CPU, memory, GPU and time: what a person asks for, read from the notations that people use.
+
+Memory is bytes, time is seconds, CPUs may be fractions. ``4Gi`` and ``4GiB`` are powers of 1024, ``4G``
+and ``4GB`` powers of 1000, as in Kubernetes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from offload.errors import UsageError
+
+_BINARY: Final = {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
+_DECIMAL: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_MEMORY: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?", re.IGNORECASE)
+_SECONDS: Final = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_DURATION: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
+_CLOCK: Final = re.compile(r"(?:(\d+)-)?(\d{1,3}):([0-5]\d):([0-5]\d)")
+MAX_CPUS: Final = 100_000
+MAX_SECONDS: Final = 366 * 86400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What one task needs.
+
+    Attributes:
+        cpus: CPUs, fractions allowed.
+        memory: bytes, or None for no limit; None counts as the CPUs' share of the machine at admission.
+        gpus: whole GPUs.
+    """
+
+    cpus: float = 1.0
+    memory: int | None = None
+    gpus: int = 0
+
+
+def parse_memory(text: str) -> int:
+    """Bytes of ``4Gi``, ``500MB``, ``1.5g`` or ``1048576``.
+
+    Raises:
+        UsageError: it is not a positive amount of memory.
+    """
+    match = _MEMORY.fullmatch(text.strip())
+    unit = match[2].lower() if match else ""
+    factor = _BINARY.get(unit) or _DECIMAL.get(unit)
+    if not match or factor is None or not int(float(match[1]) * factor):
+        raise UsageError(
+            f"{text!r} is not an amount of memory.", next_step="Write it like 500Mi, 4Gi or 1.5GB."
+        )
+    return int(float(match[1]) * factor)
+
+
+def parse_cpus(text: str) -> float:
+    """CPUs of ``2``, ``0.5`` or ``500m``.
+
+    Raises:
+        UsageError: it is not a positive number of CPUs.
+    """
+    raw = text.strip()
+    try:
+        cpus = float(raw[:-1]) / 1000 if raw.endswith("m") else float(raw)
+    except ValueError:
+        cpus = 0.0
+    if not 0 < cpus <= MAX_CPUS:
+        raise UsageError(f"{text!r} is not a number of CPUs.", next_step="Write it like 4, 0.5 or 500m.")
+    return cpus
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of ``90``, ``30m``, ``2h``, ``1d12h`` or Slurm's ``[D-]H:MM:SS``.
+
+    Raises:
+        UsageError: it is not a positive duration of at most a year.
+    """
+    raw = text.strip().lower()
+    seconds = 0.0
+    if clock := _CLOCK.fullmatch(raw):
+        days, hours, minutes, rest = (int(part or 0) for part in clock.groups())
+        seconds = float(days * 86400 + hours * 3600 + minutes * 60 + rest)
+    elif raw and (match := _DURATION.fullmatch(raw)):
+        parts = zip(match.groups(), _SECONDS.values(), strict=True)
+        seconds = sum(float(part) * unit for part, unit in parts if part)
+    if not 0 < seconds <= MAX_SECONDS:
+        raise UsageError(
+            f"{text!r} is not a duration.", next_step="Write it like 90s, 30m, 2h, 1d12h or 2:00:00."
+        )
+    return seconds
+
+
+def format_memory(size: float) -> str:
+    """``1.5 GiB`` of a number of bytes."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:  # noqa: PLR2004
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
+        value /= 1024
+    return f"{value:.3g} TiB"
+
+
+def format_cpus(cpus: float) -> str:
+    """``2 CPUs``, ``1 CPU``, ``0.5 CPUs``."""
+    return f"{cpus:g} CPU" if cpus == 1 else f"{cpus:g} CPUs"
+
+
+def format_duration(seconds: float) -> str:
+    """``1d 2h``, ``3m 20s``, ``4.1s`` of seconds: the two largest units that matter."""
+    if seconds < 60:  # noqa: PLR2004
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    parts: list[str] = []
+    for unit, size in _SECONDS.items():
+        count, whole = divmod(whole, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2])

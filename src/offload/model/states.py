@@ -1,0 +1,41 @@
+"""The states of jobs and tasks, and what is wanted of a job.
+
+``pending → running → succeeded | failed | cancelled``. Terminal is terminal. A task whose attempt was
+lost goes back from ``running`` to ``pending``; nothing else moves backwards.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a job or a task stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing can change it any more."""
+        return self not in (State.PENDING, State.RUNNING)
+
+
+class Target(StrEnum):
+    """What is wanted of a job; people and failures move the target, only the reconciler moves the state."""
+
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
+class AttemptState(StrEnum):
+    """How one try at a task stands or ended. ``lost`` is never charged to the task."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"

@@ -1,0 +1,1 @@
+"""The process beside the tasks: fetches files, leases tasks, executes, streams, returns results."""

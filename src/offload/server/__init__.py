@@ -1,0 +1,1 @@
+"""HTTP around the launcher; ``app.py`` is the composition root."""

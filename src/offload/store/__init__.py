@@ -1,0 +1,1 @@
+"""All that is remembered: the only SQL, and the files of blobs beside it."""

@@ -1,0 +1,213 @@
+"""Messages of the public API, ``/v1``: what the command line, the SDKs and the web page read and write.
+
+Times are seconds since the epoch (UTC), sizes bytes, durations seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from offload.model.reasons import Reason
+from offload.model.resources import Resources
+from offload.model.spec import Spec
+from offload.model.states import AttemptState, State, Target
+from offload.model.use import Use
+
+API_VERSION: Final = 1
+PACK_TYPE: Final = "application/vnd.offload.pack"
+MANIFEST_TYPE: Final = "text/vnd.offload.manifest"
+FRAMES_TYPE: Final = "application/vnd.offload.frames"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """``POST /v1/jobs``.
+
+    Attributes:
+        spec: what to run; its snapshot must have been put before.
+        key: chosen by the client; the same key again returns the same job instead of a second one.
+    """
+
+    spec: Spec
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many tasks of a job stand where."""
+
+    pending: int = 0
+    running: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobView:
+    """A job.
+
+    Attributes:
+        id: its id.
+        user: who submitted it.
+        spec: what was asked.
+        state: where it stands.
+        target: what is wanted of it.
+        reason: why it failed or still waits.
+        exit_status: once ended: 0, or the status of its first failed task.
+        counts: its tasks by state.
+        created: when it was submitted.
+        started: when its first attempt began.
+        ended: when its last task ended.
+        results_expire: when results and logs are removed; None while it is unfinished.
+        results_removed: whether they have been.
+    """
+
+    id: str
+    user: str
+    spec: Spec
+    state: State
+    target: Target
+    counts: Counts
+    created: float
+    reason: Reason | None = None
+    exit_status: int | None = None
+    started: float | None = None
+    ended: float | None = None
+    results_expire: float | None = None
+    results_removed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptView:
+    """One try at a task.
+
+    Attributes:
+        number: 1 for the first.
+        runner: which runner tried.
+        state: how it stands or ended.
+        started: when it was leased.
+        ended: when its completion arrived, or its loss was noticed.
+        exit_status: of the command.
+        reason: why it is no success.
+        use: what it used.
+    """
+
+    number: int
+    runner: str
+    state: AttemptState
+    started: float
+    ended: float | None = None
+    exit_status: int | None = None
+    reason: Reason | None = None
+    use: Use | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskView:
+    """A task of a job.
+
+    Attributes:
+        index: its index in the array; 1 for a plain job.
+        state: where it stands.
+        reason: why it failed or waits.
+        exit_status: of its last attempt's command.
+        results: manifest digest of its new and changed files.
+        result: the JSON object that it wrote to ``$OFFLOAD_RESULT``.
+        attempts: every try, oldest first.
+    """
+
+    index: int
+    state: State
+    reason: Reason | None = None
+    exit_status: int | None = None
+    results: str | None = None
+    result: dict[str, Any] | None = None
+    attempts: tuple[AttemptView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPage:
+    """``GET /v1/jobs``: newest first; ``next`` is the ``before`` of the following page."""
+
+    jobs: tuple[JobView, ...]
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPage:
+    """``GET /v1/jobs/{id}/tasks``: in index order; ``next`` is the ``after`` of the following page."""
+
+    tasks: tuple[TaskView, ...]
+    next: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventView:
+    """Something that happened to a job.
+
+    Attributes:
+        id: position in the launcher's event log; resume with ``Last-Event-ID``.
+        job: whose event it is.
+        at: when.
+        kind: ``submitted``, ``waiting``, ``task_started``, ``task_ended``, ``attempt_lost``,
+            ``cancel_requested``, ``job_started``, ``job_ended``, ``results_removed``.
+        task: which task, if it is about one.
+        data: facts by kind, for example ``state``, ``reason``, ``attempt``.
+    """
+
+    id: int
+    job: str
+    at: float
+    kind: str
+    task: int | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterView:
+    """A cluster as people see it.
+
+    Attributes:
+        name: what ``--on`` takes.
+        backend: ``local``, ``kubernetes``, …
+        available: whether it can take jobs now.
+        problem: why not, and what to do about it.
+        capacity: the largest request that fits; None where that isn't known.
+        free: what is free now; None where that isn't known.
+        enforces: how limits are kept, by limit: ``memory``, ``time``, ``cpus``, ``gpus``.
+        session_env: names of session variables that are worth sending, because the cluster is this machine.
+    """
+
+    name: str
+    backend: str
+    available: bool
+    problem: str = ""
+    capacity: Resources | None = None
+    free: Resources | None = None
+    enforces: dict[str, str] = field(default_factory=dict)
+    session_env: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LauncherView:
+    """``GET /v1/launcher``."""
+
+    version: str
+    api_version: int
+    pid: int
+    started: float
+    store: str
+    listening: tuple[str, ...]
+    unfinished_jobs: int
+    idle_limit: float | None
+    blobs: int
+    blob_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digests:
+    """A list of blob digests: what is asked for, or what is missing."""
+
+    digests: tuple[str, ...] = ()

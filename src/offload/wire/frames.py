@@ -1,0 +1,90 @@
+"""Log frames: a binary-safe stream of what tasks printed.
+
+A frame is a 28-byte header and its bytes. Header, little-endian: magic ``0xF5``, stream (0 ping, 1 stdout,
+2 stderr, 3 notice), attempt (u16), task (u32), seq (u64), time (u64, microseconds since the epoch),
+length (u32). ``seq`` counts the frames of one attempt from 0, both streams together, so a frame that is
+sent twice is recognised. A notice is a sentence of Offload about the attempt; it is not the script's output.
+A ping is empty, belongs to no attempt, is never stored and doesn't count: it keeps a quiet connection alive.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from offload.errors import ProtocolError
+
+_HEADER: Final = struct.Struct("<BBHIQQI")
+HEADER_SIZE: Final = _HEADER.size
+_MAGIC: Final = 0xF5
+MAX_PAYLOAD: Final = 1 << 20
+"""Bytes of one frame, at most."""
+
+
+class Stream(IntEnum):
+    """Where bytes came from."""
+
+    PING = 0
+    STDOUT = 1
+    STDERR = 2
+    NOTICE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A piece of output of one attempt; ``time`` in microseconds since the epoch."""
+
+    stream: Stream
+    attempt: int
+    task: int
+    seq: int
+    time: int
+    data: bytes
+
+    def encode(self) -> bytes:
+        """Header and bytes."""
+        return (
+            _HEADER.pack(_MAGIC, self.stream, self.attempt, self.task, self.seq, self.time, len(self.data))
+            + self.data
+        )
+
+    @property
+    def size(self) -> int:
+        """Bytes when encoded."""
+        return HEADER_SIZE + len(self.data)
+
+
+def decode_header(header: bytes) -> tuple[Frame, int]:
+    """A frame without its bytes, and how many bytes follow.
+
+    Raises:
+        ProtocolError: this is not the start of a frame.
+    """
+    magic, stream, attempt, task, seq, time, length = _HEADER.unpack_from(header)
+    if magic != _MAGIC or length > MAX_PAYLOAD or stream not in (0, 1, 2, 3):
+        raise ProtocolError("This is not a log frame.")
+    return Frame(Stream(stream), attempt, task, seq, time, b""), length
+
+
+def decode_frames(chunks: Iterable[bytes]) -> Iterator[Frame]:
+    """Frames of a byte stream that may be cut anywhere; an incomplete last frame is left out.
+
+    Raises:
+        ProtocolError: the stream is not made of frames.
+    """
+    buffer = bytearray()
+    for chunk in chunks:
+        buffer += chunk
+        at = 0
+        while len(buffer) - at >= HEADER_SIZE:
+            head, length = decode_header(bytes(buffer[at : at + HEADER_SIZE]))
+            end = at + HEADER_SIZE + length
+            if len(buffer) < end:
+                break
+            data = bytes(buffer[at + HEADER_SIZE : end])
+            yield Frame(head.stream, head.attempt, head.task, head.seq, head.time, data)
+            at = end
+        del buffer[:at]

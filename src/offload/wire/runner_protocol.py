@@ -1,0 +1,140 @@
+"""Messages between a runner and the launcher, ``/runner/v1``. The runner always dials.
+
+Every call carries the pool's bearer token and is idempotent, so the runner repeats it with back-off until
+it is answered. ``lease`` is a long poll that carries everything that is not bulk: free slots and
+completions go up; new attempts and orders come down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from offload.model.outcome import Outcome
+
+PROTOCOL_VERSION: Final = 1
+LEASE_HEADER: Final = "X-Offload-Lease"
+"""Carries the lease token of the attempt whose log frames are sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """``POST /runner/v1/hello``: who dials, and what it sees of its machine."""
+
+    runner: str
+    protocol: int
+    version: str
+    hostname: str
+    cpus: float
+    memory: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Welcome:
+    """What a runner needs to know before its first task.
+
+    Attributes:
+        job: job id.
+        tasks: number of tasks of the job.
+        command: argv.
+        directory: where below the snapshot's root it starts.
+        snapshot: manifest digest.
+        cpus: what the pool's resources say.
+        memory: limit in bytes, or None.
+        gpus: whole GPUs.
+        time_limit: seconds per attempt, or None.
+        grace: seconds between SIGTERM and SIGKILL.
+        env: variables the command sees.
+        stdin: blob digest, or None for empty input.
+        poll: seconds a lease call may wait at the launcher.
+        lease_ttl: seconds after which a silent runner's lease may be lost.
+    """
+
+    job: str
+    tasks: int
+    command: tuple[str, ...]
+    directory: str
+    snapshot: str
+    cpus: float
+    memory: int | None
+    gpus: int
+    time_limit: float | None
+    grace: float
+    env: dict[str, str]
+    stdin: str | None
+    poll: float
+    lease_ttl: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """An attempt's end; repeated until the launcher has settled its token."""
+
+    token: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRequest:
+    """``POST /runner/v1/lease``.
+
+    Attributes:
+        runner: who asks.
+        free_slots: how many more attempts it can take.
+        holding: tokens of the leases it works on; their expiry is renewed.
+        completions: ends that the launcher hasn't settled yet.
+        cancelling: tokens whose cancel order it already carries out, so it isn't told again.
+    """
+
+    runner: str
+    free_slots: int
+    holding: tuple[str, ...] = ()
+    completions: tuple[Completion, ...] = ()
+    cancelling: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to execute one attempt."""
+
+    token: str
+    task: int
+    attempt: int
+    expires: float
+
+
+class OrderKind(StrEnum):
+    """What the launcher can tell a runner to do."""
+
+    CANCEL = "cancel"  # end this attempt, with grace, bring home what it made, complete it
+    DROP = "drop"  # this lease is lost: end the attempt at once, send nothing more about it
+    STOP = "stop"  # there is no more work: end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """An order; ``token`` names the attempt for ``cancel`` and ``drop``."""
+
+    kind: OrderKind
+    token: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseResponse:
+    """What a lease call brings: new attempts, orders, and the completions that are settled.
+
+    ``settled`` lists tokens whose completion was counted, or counted before, or is void because the lease
+    was lost: in each case there is nothing left to say about it.
+    """
+
+    leases: tuple[Lease, ...] = ()
+    orders: tuple[Order, ...] = ()
+    settled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogReceipt:
+    """``POST /runner/v1/logs``: every frame of the attempt below ``next_seq`` is kept."""
+
+    next_seq: int
