@@ -1,0 +1,96 @@
+"""What a job is, given its tasks; and which one step brings its pool nearer to what is wanted.
+
+``plan`` looks at a job and its pool and names the steps that are due. Each step is idempotent, so a launcher
+that dies between two of them just plans again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from offload.model.reasons import Reason, ReasonCode
+from offload.model.states import State, Target
+from offload.wire.api import Counts
+
+MAX_RUNNERS: Final = 64
+"""Runners wanted for one pool at a time, however many tasks wait."""
+MAX_EARLY_DEATHS: Final = 5
+"""Runners in a row that may end before they say hello."""
+
+
+def job_state(counts: Counts, target: Target, *, started: bool) -> State:
+    """The state that follows from the tasks; ``started`` tells whether any attempt ever began."""
+    if counts.pending or counts.running:
+        return State.RUNNING if started else State.PENDING
+    if counts.cancelled and (target is Target.CANCELLED or not counts.failed):
+        return State.CANCELLED
+    return State.FAILED if counts.failed else State.SUCCEEDED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolFacts:
+    """What is known of a job's pool.
+
+    Attributes:
+        wanted: runners that the backend was last told to keep; None before the first time.
+        released: whether the backend was told that the pool is done, and agreed.
+        early_deaths: runners in a row that ended before they said hello.
+        last_words: why the latest of them ended.
+        refused: why the cluster rejects the pool for good, if it does.
+    """
+
+    wanted: int | None = None
+    released: bool = False
+    early_deaths: int = 0
+    last_words: str = ""
+    refused: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelPending:
+    """End the tasks that have not begun as cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailPending:
+    """End the tasks that have not begun as failed, for this reason."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Tell the backend how many runners are wanted."""
+
+    runners: int
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Tell the backend that the pool is done."""
+
+
+Step = CancelPending | FailPending | Scale | Release
+
+
+def plan(state: State, target: Target, counts: Counts, pool: PoolFacts) -> Step | None:
+    """The one step that is due; None when all is as wanted."""
+    if state.is_terminal:
+        return None if pool.released else Release()
+    if counts.pending and target is Target.CANCELLED:
+        return CancelPending()
+    if counts.pending and pool.refused:
+        return FailPending(pool.refused)
+    if counts.pending and pool.early_deaths >= MAX_EARLY_DEATHS:
+        return FailPending(_no_runner_survives(pool))
+    wanted = min(counts.pending + counts.running, MAX_RUNNERS)
+    return None if wanted == pool.wanted else Scale(wanted)
+
+
+def _no_runner_survives(pool: PoolFacts) -> Reason:
+    return Reason(
+        code=ReasonCode.RUNNER_LOST,
+        sentence=f"{pool.early_deaths} runners in a row ended before they could begin.",
+        words=pool.last_words,
+    )
