@@ -1,0 +1,138 @@
+"""The launcher's public API as methods: one call each, values of :mod:`offload.wire.api` in and out.
+
+Every call is idempotent. So when this machine's launcher has gone, between two calls or during one, it is
+started again and the call repeated; the caller doesn't notice.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any, Self, TypeVar
+from urllib.parse import quote, urlencode
+
+from offload.client.launcher import Endpoint, ensure_running, find_endpoint
+from offload.errors import LauncherUnreachableError
+from offload.wire.api import (
+    ClusterView,
+    JobPage,
+    JobView,
+    LauncherView,
+    Submission,
+    TaskPage,
+    TaskView,
+)
+from offload.wire.codec import decode, encode
+from offload.wire.http import Connection, Response
+
+T = TypeVar("T")
+_REVIVALS = 3
+"""How often one call may find the launcher gone."""
+_PAGE = 500
+
+
+class Api:
+    """A conversation with one launcher; for one thread (:meth:`again` gives another thread its own)."""
+
+    def __init__(self, endpoint: Endpoint | None = None) -> None:
+        self.endpoint = endpoint or find_endpoint()
+        self._connection = self.dial()
+
+    def dial(self, timeout: float = 60.0) -> Connection:
+        """A new connection to the same launcher, for a stream or a large transfer."""
+        return Connection(self.endpoint.address, token=self.endpoint.token, timeout=timeout)
+
+    def again(self) -> Api:
+        """The same launcher, for another thread."""
+        return Api(self.endpoint)
+
+    def close(self) -> None:
+        """Close the connection; the next call opens it again."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def jobs(
+        self, *, state: str | None = None, user: str | None = None, limit: int = 50, before: str | None = None
+    ) -> JobPage:
+        """Jobs, newest first."""
+        query = {"state": state, "user": user, "limit": limit, "before": before}
+        return self._get("/v1/jobs", JobPage, query)
+
+    def job(self, job: str) -> JobView:
+        """One job; raises ``JobNotFoundError`` with near ids."""
+        return self._get(_path(job), JobView)
+
+    def tasks(self, job: str, *, state: str | None = None) -> Iterator[TaskView]:
+        """The tasks of a job in index order, fetched page by page."""
+        after: int | None = None
+        while True:
+            query = {"state": state, "after": after, "limit": _PAGE}
+            page = self._get(_path(job, "/tasks"), TaskPage, query)
+            yield from page.tasks
+            if page.next is None:
+                return
+            after = page.next
+
+    def task(self, job: str, index: int) -> TaskView:
+        """One task of a job; raises ``TaskNotFoundError``."""
+        return self._get(_path(job, f"/tasks/{index}"), TaskView)
+
+    def submit(self, submission: Submission) -> JobView:
+        """Submit; the same key again returns the same job."""
+        return self._call("POST", "/v1/jobs", JobView, encode(submission))
+
+    def cancel(self, job: str) -> JobView:
+        """Ask for the job's end."""
+        return self._call("POST", _path(job, "/cancel"), JobView)
+
+    def rerun(self, job: str, key: str | None = None) -> JobView:
+        """Submit the same spec as a new job."""
+        query = urlencode({"key": key or secrets.token_hex(16)})
+        return self._call("POST", _path(job, f"/rerun?{query}"), JobView)
+
+    def clusters(self) -> tuple[ClusterView, ...]:
+        """Where jobs can run."""
+        return self._get("/v1/clusters", tuple[ClusterView, ...])
+
+    def launcher(self) -> LauncherView:
+        """The launcher itself."""
+        return self._get("/v1/launcher", LauncherView)
+
+    def stop_launcher(self, *, force: bool = False) -> None:
+        """Ask the launcher to end; raises ``LauncherBusyError`` while jobs are unfinished, unless forced."""
+        self.request("POST", f"/v1/launcher/stop?force={str(force).lower()}").read()
+
+    def request(self, method: str, path: str, body: bytes | None = None) -> Response:
+        """One exchange without a second try; the answer must be read before the next call."""
+        return self._connection.request(method, path, body)
+
+    def patiently(self, call: Callable[[], T]) -> T:
+        """Do ``call``, which must be idempotent; again when this machine's launcher was gone meanwhile."""
+        for _ in range(_REVIVALS):
+            try:
+                return call()
+            except LauncherUnreachableError:
+                if self.endpoint.places is None:
+                    raise
+                ensure_running(self.endpoint.places)
+        return call()
+
+    def _get(self, path: str, kind: type[T], query: dict[str, Any] | None = None) -> T:
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        return self._call("GET", f"{path}?{urlencode(given)}" if given else path, kind)
+
+    def _call(self, method: str, path: str, kind: type[T], body: bytes | None = None) -> T:
+        return self.patiently(lambda: decode(_read(self.request(method, path, body)), kind))
+
+
+def _read(response: Response) -> bytes:
+    return response.read()
+
+
+def _path(job: str, rest: str = "") -> str:
+    return f"/v1/jobs/{quote(job, safe='')}{rest}"

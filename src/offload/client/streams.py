@@ -1,0 +1,157 @@
+"""Following what happens and what is printed, across lost connections and launchers that come and go.
+
+Both streams are only ever appended to, so after a break they are opened again where they broke off: events
+after the last event's id, frames after the last frame's byte position. A stream that ends is believed only
+if the job had ended before the stream was opened; a launcher that shuts down ends its streams as well.
+"""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from offload.client.api import Api
+from offload.errors import LauncherUnreachableError
+from offload.wire.api import EventView
+from offload.wire.codec import decode
+from offload.wire.frames import Frame, Stream, decode_frames
+
+_PAUSES: Final = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Seconds before each next try while the launcher is away; the last one goes on for ever."""
+_SILENCE: Final = 60.0
+"""Seconds without any byte after which a connection counts as lost; the launcher pings far more often."""
+
+
+class _Pauses:
+    """Waits longer from break to break, and starts over when something came through."""
+
+    def __init__(self) -> None:
+        self._at = 0
+
+    def reset(self) -> None:
+        self._at = 0
+
+    def wait(self) -> None:
+        time.sleep(_PAUSES[min(self._at, len(_PAUSES) - 1)])
+        self._at += 1
+
+
+def follow_logs(
+    api: Api, job: str, *, task: int | None = None, after: int = 0, follow: bool = True
+) -> Iterator[Frame]:
+    """What the job printed, from the first frame; with ``follow`` until it has ended.
+
+    Args:
+        api: the launcher.
+        job: whose output.
+        task: only this task's.
+        after: byte position to start from; positions count the frames of all tasks.
+        follow: whether to wait for what is still to come.
+
+    Raises:
+        JobNotFoundError: no such job.
+        TaskNotFoundError: no such task.
+        ResultsGoneError: the logs are past their retention.
+        LauncherUnreachableError: another machine's launcher never answered at all.
+    """
+    cursor, pauses, known = _Cursor(task, after), _Pauses(), False
+    while True:
+        ended, known = _has_ended(api, job, pauses, known=known), True
+        try:
+            for frame in _frames(api, job, cursor, follow=follow and not ended):
+                pauses.reset()
+                if cursor.advance(frame):
+                    yield frame
+            if ended or not follow:
+                return
+        except (OSError, http.client.HTTPException, LauncherUnreachableError):
+            pauses.wait()
+
+
+def _has_ended(api: Api, job: str, pauses: _Pauses, *, known: bool) -> bool:
+    """Ask until it is answered: a launcher elsewhere that answered before comes back, or so we hope."""
+    while True:
+        try:
+            return api.job(job).state.is_terminal
+        except LauncherUnreachableError:
+            if api.endpoint.places is not None or not known:
+                raise
+            pauses.wait()
+
+
+class _Cursor:
+    """Where a log stream goes on. A filtered stream has no position of its own, so it is read again."""
+
+    def __init__(self, task: int | None, after: int) -> None:
+        self.task = task
+        self.position = after
+        self._seen = 0
+        self._skip = 0
+
+    def open(self) -> dict[str, object]:
+        """The query that continues the stream."""
+        self._skip = self._seen
+        filtered = {"task": self.task} if self.task is not None else {}
+        return {**filtered, "after": self.position}
+
+    def advance(self, frame: Frame) -> bool:
+        """Note a frame; whether it is new."""
+        if self.task is None:
+            self.position += frame.size
+            return True
+        if self._skip:
+            self._skip -= 1
+            return False
+        self._seen += 1
+        return True
+
+
+def _frames(api: Api, job: str, cursor: _Cursor, *, follow: bool) -> Iterator[Frame]:
+    query = urlencode({**cursor.open(), "follow": str(follow).lower()})
+    with api.dial(_SILENCE) as connection:
+        response = connection.request("GET", f"/v1/jobs/{quote(job, safe='')}/logs?{query}")
+        for frame in decode_frames(response.chunks()):
+            if frame.stream is not Stream.PING:
+                yield frame
+
+
+def follow_events(api: Api, job: str, *, after: int = 0) -> Iterator[EventView]:
+    """What happens to the job, from the event after ``after`` to its end.
+
+    Raises:
+        JobNotFoundError: no such job.
+    """
+    pauses, known = _Pauses(), False
+    while True:
+        ended, known = _has_ended(api, job, pauses, known=known), True
+        try:
+            for event in _events(api, job, after):
+                pauses.reset()
+                after = event.id
+                yield event
+            if ended:
+                return
+        except (OSError, http.client.HTTPException, LauncherUnreachableError):
+            pauses.wait()
+
+
+def _events(api: Api, job: str, after: int) -> Iterator[EventView]:
+    with api.dial(_SILENCE) as connection:
+        response = connection.request(
+            "GET",
+            f"/v1/jobs/{quote(job, safe='')}/events?follow=true",
+            headers={"Last-Event-ID": str(after), "Accept": "text/event-stream"},
+        )
+        for line in _lines(response.chunks()):
+            if line.startswith(b"data:"):
+                yield decode(line[5:].strip(), EventView)
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
