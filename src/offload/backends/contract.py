@@ -83,7 +83,8 @@ class Backend(Protocol):
     async def scale(self, pool: Pool, runners: int) -> None:
         """Make ``runners`` the number of runners wanted; those that ended aren't counted.
 
-        Returns as soon as the wish is recorded. Shrinking ends runners that wait before those that run.
+        Returns as soon as the wish is recorded. Shrinking gives up runners that have not begun; one that runs
+        is never ended by it, since only the launcher knows whether it works: the launcher orders it to stop.
         """
 
     async def release(self, pool: PoolId) -> None:

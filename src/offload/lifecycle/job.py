@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from offload.model.counts import Counts
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.states import State, Target
-from offload.wire.api import Counts
 
 MAX_RUNNERS: Final = 64
 """Runners wanted for one pool at a time, however many tasks wait."""

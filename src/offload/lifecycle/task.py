@@ -147,9 +147,7 @@ def _complete(task: TaskFacts, wish: Wish, outcome: Outcome) -> Decision:
     if reason is None:
         return Decision(task=_ended(task, State.SUCCEEDED), attempt=AttemptState.SUCCEEDED)
     if reason.code is ReasonCode.CANCELLED or wish.target is Target.CANCELLED:
-        return Decision(
-            task=_ended(task, State.CANCELLED), attempt=AttemptState.CANCELLED, reason=reason
-        )
+        return Decision(task=_ended(task, State.CANCELLED), attempt=AttemptState.CANCELLED, reason=reason)
     if reason.code in NOT_CHARGED:
         return _lose(task, wish, reason)
     charged = replace(task, charged=task.charged + 1)
@@ -189,6 +187,4 @@ def why_no_success(outcome: Outcome) -> Reason | None:
         return None
     if outcome.exit_status is None:
         return Reason(code=ReasonCode.UNKNOWN, sentence="The runner did not say how the task ended.")
-    return Reason(
-        code=ReasonCode.EXIT, sentence=f"The script ended with exit status {outcome.exit_status}."
-    )
+    return Reason(code=ReasonCode.EXIT, sentence=f"The script ended with exit status {outcome.exit_status}.")

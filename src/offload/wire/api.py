@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from offload.model.counts import Counts
 from offload.model.reasons import Reason
 from offload.model.resources import Resources
 from offload.model.spec import Spec
@@ -31,17 +32,6 @@ class Submission:
 
     spec: Spec
     key: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """How many tasks of a job stand where."""
-
-    pending: int = 0
-    running: int = 0
-    succeeded: int = 0
-    failed: int = 0
-    cancelled: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import select
 import socket
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
@@ -47,17 +48,31 @@ class Response:
         return self._raw.getheader(name) or ""
 
     def read(self) -> bytes:
-        """The rest of the body."""
-        return self._raw.read()
+        """The rest of the body; raises ``LauncherUnreachableError`` when it breaks off."""
+        try:
+            return self._raw.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise _broken(error) from error
 
     def chunks(self) -> Iterator[bytes]:
-        """Pieces of the body as they arrive."""
-        while piece := self._raw.read1(CHUNK):
-            yield piece
+        """Pieces of the body as they arrive; raises ``LauncherUnreachableError`` when it breaks off."""
+        try:
+            while piece := self._raw.read1(CHUNK):
+                yield piece
+        except (OSError, http.client.HTTPException) as error:
+            raise _broken(error) from error
 
     def close(self) -> None:
         """Give up the rest of the body."""
         self._raw.close()
+
+
+def _broken(error: Exception) -> LauncherUnreachableError:
+    return LauncherUnreachableError(f"The launcher's answer broke off: {str(error) or type(error).__name__}.")
+
+
+class WokenError(Exception):
+    """A request was given up before its answer, because there is something new to say."""
 
 
 class Connection:
@@ -92,12 +107,15 @@ class Connection:
         *,
         headers: Mapping[str, str] | None = None,
         content_type: str = "application/json",
+        wake: int | None = None,
     ) -> Response:
         """Send one request and return the answer's head.
 
-        A body that is an iterable is sent chunked, as it is produced.
+        A body that is an iterable is sent chunked, as it is produced. ``wake`` is a file descriptor: once it
+        can be read, a request that is not answered yet is given up (a long poll that has become outdated).
 
         Raises:
+            WokenError: ``wake`` could be read before the answer came.
             LauncherUnreachableError: no connection, or it broke.
             OffloadError: the launcher answered with an error, raised as the class it names.
         """
@@ -105,7 +123,7 @@ class Connection:
         if body is not None:
             send["Content-Type"] = content_type
         try:
-            raw = self._exchange(method, path, body, send)
+            raw = self._exchange(method, path, body, send, wake)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise LauncherUnreachableError(
@@ -116,11 +134,17 @@ class Connection:
         return Response(raw)
 
     def _exchange(
-        self, method: str, path: str, body: bytes | Iterable[bytes] | None, headers: dict[str, str]
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterable[bytes] | None,
+        headers: dict[str, str],
+        wake: int | None,
     ) -> http.client.HTTPResponse:
         fresh = self._connection.sock is None
         try:
             self._connection.request(method, path, body, headers)
+            self._await_answer(wake)
             return self._connection.getresponse()
         except (ConnectionError, http.client.BadStatusLine):
             # A kept-alive connection that the other side closed while idle fails before any answer.
@@ -128,7 +152,17 @@ class Connection:
             if fresh or not (body is None or isinstance(body, bytes)):
                 raise
         self._connection.request(method, path, body, headers)
+        self._await_answer(wake)
         return self._connection.getresponse()
+
+    def _await_answer(self, wake: int | None) -> None:
+        if wake is None:
+            return
+        timeout = self._connection.timeout
+        ready, _, _ = select.select([self._connection.sock, wake], [], [], timeout)
+        if wake in ready:
+            self.close()
+            raise WokenError
 
 
 def _open(address: str, timeout: float | None) -> http.client.HTTPConnection:

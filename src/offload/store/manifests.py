@@ -1,0 +1,76 @@
+"""Manifests, the blobs that they name, and who needs them.
+
+References are rows, not counters: writing one twice changes nothing, so a repeated step after a crash can't
+make a count wrong. What no row refers to, and nobody asked about for a while, is garbage.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, delete, exists, insert, select, update
+
+from offload.errors import BlobMissingError
+from offload.model.manifest import Manifest
+from offload.store.schema import manifest_blobs, manifests, references
+
+
+def insert_missing(connection: Connection, table: Any, rows: list[dict[str, Any]]) -> None:
+    """Insert rows that aren't there yet; both engines spell it alike in their own dialect."""
+    if not rows:
+        return
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415  not paid for on SQLite
+
+        connection.execute(postgresql.insert(table).on_conflict_do_nothing(), rows)
+    else:
+        connection.execute(insert(table).prefix_with("OR IGNORE"), rows)
+
+
+def put(connection: Connection, digest: str, data: bytes, manifest: Manifest, now: float) -> None:
+    """Keep a manifest, and remember which blobs it needs; the caller has seen that they are there."""
+    insert_missing(connection, manifests, [{"digest": digest, "data": data, "touched": now}])
+    rows = [{"manifest": digest, "blob": blob} for blob in manifest.blobs()]
+    insert_missing(connection, manifest_blobs, rows)
+
+
+def get(connection: Connection, digest: str) -> bytes:
+    """Canonical bytes of a manifest.
+
+    Raises:
+        BlobMissingError: it isn't there.
+    """
+    data = connection.execute(select(manifests.c.data).where(manifests.c.digest == digest)).scalar()
+    if data is None:
+        raise BlobMissingError(f"There is no manifest {digest}.", details={"digests": [digest]})
+    return bytes(data)
+
+
+def touch(connection: Connection, digest: str, now: float) -> bool:
+    """Whether a manifest is there; if so it is spared by garbage collection for a while."""
+    found = update(manifests).where(manifests.c.digest == digest).values(touched=now)
+    return connection.execute(found).rowcount == 1
+
+
+def refer(connection: Connection, job: str, digest: str) -> None:
+    """Note that a job needs a manifest (or a lone blob)."""
+    insert_missing(connection, references, [{"job": job, "digest": digest}])
+
+
+def forget_results(connection: Connection, job: str) -> None:
+    """Drop every reference of a job, its snapshot's too."""
+    connection.execute(delete(references).where(references.c.job == job))
+
+
+def drop_unreferenced(connection: Connection, before: float) -> int:
+    """Delete manifests that no job refers to and that weren't touched since ``before``; how many."""
+    needed = exists().where(references.c.digest == manifests.c.digest)
+    gone = delete(manifests).where(~needed, manifests.c.touched < before)
+    return connection.execute(gone).rowcount
+
+
+def needed_blobs(connection: Connection, digests: list[str]) -> set[str]:
+    """Which of these blobs a manifest or a job needs."""
+    by_manifest = select(manifest_blobs.c.blob).where(manifest_blobs.c.blob.in_(digests))
+    by_job = select(references.c.digest).where(references.c.digest.in_(digests))
+    return set(connection.execute(by_manifest.union(by_job)).scalars())

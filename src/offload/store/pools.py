@@ -1,0 +1,96 @@
+"""Pools and their runners: what the backend was told, and what was seen of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from offload.errors import PoolReleasedError
+from offload.model.ids import PoolId, RunnerId, pool_of_runner
+from offload.model.reasons import Reason
+from offload.model.states import State
+from offload.store import events, jobs, manifests, tasks
+from offload.store.schema import pools, runners
+from offload.store.views import reason_of, to_text
+
+
+def told(connection: Connection, pool: PoolId, wanted: int) -> None:
+    """Note how many runners the backend was told to keep."""
+    connection.execute(update(pools).where(pools.c.id == pool).values(wanted=wanted))
+
+
+def released(connection: Connection, pool: PoolId) -> None:
+    """Note that the backend let go of the pool."""
+    connection.execute(update(pools).where(pools.c.id == pool).values(released=True, waiting=None))
+
+
+def wanted(connection: Connection, pool: PoolId) -> int | None:
+    """How many runners the backend was last told to keep."""
+    return connection.execute(select(pools.c.wanted).where(pools.c.id == pool)).scalar()
+
+
+def waits(connection: Connection, pool: PoolId, reason: Reason | None, now: float) -> bool:
+    """Note why a pool has no runner yet (None: it has one); whether that is news."""
+    row = connection.execute(select(pools).where(pools.c.id == pool)).one_or_none()
+    known = None if row is None else reason_of(row.waiting)
+    if row is None or known == reason:
+        return False
+    connection.execute(update(pools).where(pools.c.id == pool).values(waiting=to_text(reason)))
+    if reason is not None:
+        events.record(connection, row.job, "waiting", now, reason=reason)
+    return True
+
+
+def refuse(connection: Connection, pool: PoolId, reason: Reason) -> None:
+    """Note that the cluster rejects the pool for good."""
+    connection.execute(update(pools).where(pools.c.id == pool).values(refused=to_text(reason)))
+
+
+def hello(connection: Connection, runner: RunnerId, now: float) -> None:
+    """A runner dialled in; the pool's count of early deaths starts anew.
+
+    Raises:
+        PoolReleasedError: its pool is unknown or done, or this runner was seen to have ended.
+    """
+    pool = pool_of_runner(runner)
+    row = connection.execute(select(pools).where(pools.c.id == pool)).one_or_none()
+    if row is None or row.released or jobs.row_of(connection, row.job).state not in _LIVE:
+        raise PoolReleasedError(f"There is no more work for {runner}.")
+    known: list[dict[str, Any]] = [{"id": runner, "pool": pool, "hello": now}]
+    manifests.insert_missing(connection, runners, known)
+    seen = connection.execute(select(runners).where(runners.c.id == runner)).one()
+    if seen.ended is not None:
+        raise PoolReleasedError(f"{runner} was seen to have ended; its leases are lost.")
+    connection.execute(update(runners).where(runners.c.id == runner).values(hello=now))
+    connection.execute(update(pools).where(pools.c.id == pool).values(early_deaths=0, waiting=None))
+
+
+_LIVE = (State.PENDING.value, State.RUNNING.value)
+
+
+def ended(connection: Connection, runner: RunnerId, reason: Reason, now: float) -> bool:
+    """A runner is no more: lose its leases; whether that is news."""
+    pool = pool_of_runner(runner)
+    if connection.execute(select(pools.c.id).where(pools.c.id == pool)).first() is None:
+        return False
+    manifests.insert_missing(connection, runners, [{"id": runner, "pool": pool}])
+    guarded = update(runners).where(runners.c.id == runner, runners.c.ended.is_(None))
+    if connection.execute(guarded.values(ended=now, reason=to_text(reason))).rowcount != 1:
+        return False
+    tasks.lose(connection, runner, reason, now)
+    never_spoke = select(runners.c.id).where(runners.c.id == runner, runners.c.hello.is_(None))
+    if connection.execute(never_spoke).first() is not None:
+        words = reason.words or reason.sentence
+        early = update(pools).where(pools.c.id == pool)
+        connection.execute(early.values(early_deaths=pools.c.early_deaths + 1, last_words=words))
+    return True
+
+
+def live_runners(connection: Connection, pools_of: Sequence[str] | None = None) -> list[RunnerId]:
+    """Runners that weren't seen to have ended, of some pools or of all."""
+    query = select(runners.c.id).where(runners.c.ended.is_(None))
+    if pools_of is not None:
+        query = query.where(runners.c.pool.in_(pools_of))
+    return [RunnerId(found) for found in connection.execute(query).scalars()]
