@@ -160,7 +160,7 @@ class Connection:
             return
         timeout = self._connection.timeout
         ready, _, _ = select.select([self._connection.sock, wake], [], [], timeout)
-        if wake in ready:
+        if ready == [wake]:
             self.close()
             raise WokenError
 
