@@ -5,6 +5,10 @@ from __future__ import annotations
 import threading
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
@@ -293,9 +297,6 @@ def test_overlapping_grants_never_share_a_task(store):
 
 
 def test_a_new_store_has_the_schema_that_the_code_describes(store_url):
-    from alembic.autogenerate import compare_metadata
-    from alembic.migration import MigrationContext
-
     Store.open(store_url).close()
     engine = make_engine(store_url)
     with engine.connect() as connection:
@@ -327,9 +328,6 @@ def test_a_store_of_a_newer_version_is_refused(store_url):
 
 
 def test_the_newest_migration_is_the_one_the_code_names():
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
-
     config = Config()
     config.set_main_option("script_location", str(migrate.MIGRATIONS))
     assert ScriptDirectory.from_config(config).get_current_head() == migrate.HEAD

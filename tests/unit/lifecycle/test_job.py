@@ -1,0 +1,78 @@
+"""What a job is, and which step is due."""
+
+from __future__ import annotations
+
+import pytest
+
+from offload.lifecycle.job import (
+    MAX_EARLY_DEATHS,
+    MAX_RUNNERS,
+    CancelPending,
+    FailPending,
+    PoolFacts,
+    Release,
+    Scale,
+    job_state,
+    plan,
+)
+from offload.model.counts import Counts
+from offload.model.reasons import Reason, ReasonCode
+from offload.model.states import State, Target
+
+NO = Reason(code=ReasonCode.REFUSED, sentence="No.")
+
+
+@pytest.mark.parametrize(
+    ("counts", "target", "started", "state"),
+    [
+        (Counts(pending=1), Target.DONE, False, State.PENDING),
+        (Counts(pending=1), Target.DONE, True, State.RUNNING),
+        (Counts(running=1), Target.CANCELLED, True, State.RUNNING),
+        (Counts(succeeded=2), Target.DONE, True, State.SUCCEEDED),
+        (Counts(succeeded=2), Target.CANCELLED, True, State.SUCCEEDED),
+        (Counts(succeeded=1, failed=1), Target.DONE, True, State.FAILED),
+        (Counts(cancelled=1), Target.DONE, True, State.CANCELLED),
+        (Counts(cancelled=1, failed=1), Target.CANCELLED, True, State.CANCELLED),
+        (Counts(cancelled=1, failed=1), Target.DONE, True, State.FAILED),
+    ],
+)
+def test_a_job_follows_from_its_tasks(counts, target, started, state):
+    assert job_state(counts, target, started=started) is state
+
+
+def test_a_new_job_is_given_runners_up_to_the_limit():
+    assert plan(State.PENDING, Target.DONE, Counts(pending=3), PoolFacts()) == Scale(3)
+    many = plan(State.PENDING, Target.DONE, Counts(pending=10**5), PoolFacts())
+    assert many == Scale(MAX_RUNNERS)
+
+
+def test_nothing_is_due_once_the_backend_was_told():
+    assert plan(State.RUNNING, Target.DONE, Counts(running=3), PoolFacts(wanted=3)) is None
+
+
+def test_fewer_runners_are_wanted_as_tasks_end():
+    counts = Counts(running=1, succeeded=5)
+    assert plan(State.RUNNING, Target.DONE, counts, PoolFacts(wanted=3)) == Scale(1)
+
+
+def test_a_cancelled_job_ends_what_waits_before_anything_else():
+    counts = Counts(pending=2, running=1)
+    assert plan(State.RUNNING, Target.CANCELLED, counts, PoolFacts(refused=NO)) == CancelPending()
+
+
+def test_a_refused_pool_fails_what_waits():
+    step = plan(State.PENDING, Target.DONE, Counts(pending=2), PoolFacts(refused=NO))
+    assert step == FailPending(NO)
+
+
+def test_runners_that_never_survive_fail_what_waits_and_tell_their_last_words():
+    pool = PoolFacts(early_deaths=MAX_EARLY_DEATHS, last_words="exec format error")
+    step = plan(State.PENDING, Target.DONE, Counts(pending=2), pool)
+    assert step.reason.code is ReasonCode.RUNNER_LOST
+    assert step.reason.words == "exec format error"
+
+
+def test_a_finished_job_lets_go_of_its_pool_once():
+    counts = Counts(succeeded=1)
+    assert plan(State.SUCCEEDED, Target.DONE, counts, PoolFacts(wanted=1)) == Release()
+    assert plan(State.SUCCEEDED, Target.DONE, counts, PoolFacts(released=True)) is None

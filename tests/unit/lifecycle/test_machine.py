@@ -1,0 +1,165 @@
+"""Any interleaving of what runners, people and backends do, on the real store.
+
+A model beside the store remembers what must hold: a task reaches one terminal state and keeps it, no task is
+lost, every completion counts once and only while its lease is held, and the job's counters add up.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from offload.errors import PoolReleasedError
+from offload.model.array import parse_array
+from offload.model.ids import pool_id, runner_id
+from offload.model.manifest import Manifest, digest_of
+from offload.model.outcome import Outcome
+from offload.model.reasons import Reason, ReasonCode
+from offload.model.spec import Spec
+from offload.model.states import State
+from offload.store import events, jobs, manifests, pools, tasks
+from offload.store.engine import Store
+from offload.wire.api import Submission
+from offload.wire.runner_protocol import Completion
+
+EMPTY = Manifest()
+SNAPSHOT = digest_of(EMPTY.encode())
+RUNNERS = st.integers(0, 3)
+OUTCOMES = st.sampled_from(
+    [
+        Outcome(exit_status=0),
+        Outcome(exit_status=1),
+        Outcome(exit_status=None),
+        Outcome(exit_status=143, reason=Reason(code=ReasonCode.CANCELLED, sentence="Cancelled.")),
+        Outcome(exit_status=None, reason=Reason(code=ReasonCode.EVICTED, sentence="Evicted.")),
+        Outcome(exit_status=0, reason=Reason(code=ReasonCode.RESULTS_LOST, sentence="No space.")),
+    ]
+)
+GONE = Reason(code=ReasonCode.RUNNER_LOST, sentence="Gone.")
+
+
+class Interleavings(RuleBasedStateMachine):
+    def __init__(self):
+        super().__init__()
+        self.directory = tempfile.TemporaryDirectory()
+        self.store = Store.open(f"sqlite:///{Path(self.directory.name)}/store.sqlite")
+        self.now = 1.0
+        self.given: dict[str, tuple[int, int]] = {}
+        self.ended: dict[int, State] = {}
+
+    def teardown(self):
+        self.store.close()
+        self.directory.cleanup()
+
+    def do(self, work, *args, **kwargs):
+        self.now += 1.0
+        return self.store.run_now(work, *args, **kwargs)
+
+    def runner(self, number):
+        return runner_id(pool_id(self.job), number)
+
+    @initialize(tasks=st.integers(1, 4), retries=st.integers(0, 2))
+    def submit(self, tasks, retries):
+        self.do(manifests.put, SNAPSHOT, EMPTY.encode(), EMPTY, self.now)
+        spec = Spec(
+            command=("true",),
+            name="t",
+            cluster="local",
+            snapshot=SNAPSHOT,
+            home="file://h/w",
+            array=parse_array(f"1-{tasks}"),
+            retries=retries,
+        )
+        view, _ = self.do(jobs.submit, Submission(spec=spec, key="k"), "ada", self.now)
+        self.job, self.tasks = view.id, tasks
+
+    @rule(number=RUNNERS, slots=st.integers(1, 2), forgetful=st.booleans())
+    def lease(self, number, slots, forgetful):
+        known = () if forgetful else tuple(self.given)
+        for lease in self.do(
+            tasks.grant, self.runner(number), slots=slots, known=known, now=self.now, ttl=60.0
+        ):
+            assert lease.task not in self.ended
+            assert self.given.setdefault(lease.token, (lease.task, number)) == (lease.task, number)
+
+    @rule(data=st.data(), outcome=OUTCOMES, number=st.none() | RUNNERS, twice=st.booleans())
+    def complete(self, data, outcome, number, twice):
+        if not self.given:
+            return
+        token = list(self.given)[data.draw(st.integers(0, len(self.given) - 1))]
+        task, holder = self.given[token]
+        speaker = self.runner(holder if number is None else number)
+        held = self.do(tasks.holds, token) and speaker == self.runner(holder)
+        before = self.do(tasks.get, self.job, task)
+        for _ in range(1 + twice):
+            assert self.do(tasks.settle, speaker, [Completion(token=token, outcome=outcome)], self.now) == [
+                token
+            ]
+        after = self.do(tasks.get, self.job, task)
+        assert held or before == after
+        assert not self.do(tasks.holds, token) or not held
+
+    @rule(number=RUNNERS)
+    def runner_gone(self, number):
+        self.do(pools.ended, self.runner(number), GONE, self.now)
+
+    @rule(number=RUNNERS)
+    def runner_speaks(self, number):
+        try:
+            self.do(pools.hello, self.runner(number), self.now)
+        except PoolReleasedError:
+            return
+        assert not self.do(jobs.get, self.job).state.is_terminal
+
+    @rule()
+    def cancel(self):
+        self.do(jobs.request_cancel, self.job, self.now)
+
+    @rule(refused=st.booleans())
+    def end_what_waits(self, refused):
+        cancelled = self.do(jobs.get, self.job).target == "cancelled"
+        if refused or cancelled:
+            self.do(tasks.end_pending, self.job, GONE if refused else None, self.now)
+
+    @invariant()
+    def terminal_is_terminal_and_nothing_is_lost(self):
+        if not hasattr(self, "job"):
+            return
+        found = {task.index: task for task in self.do(tasks.page, self.job).tasks}
+        assert sorted(found) == list(range(1, self.tasks + 1))
+        for index, state in self.ended.items():
+            assert found[index].state is state
+        self.ended = {index: task.state for index, task in found.items() if task.state.is_terminal}
+        view = self.do(jobs.get, self.job)
+        for state in State:
+            assert getattr(view.counts, state.value) == sum(t.state is state for t in found.values())
+        assert view.state.is_terminal == (len(self.ended) == self.tasks)
+
+    @invariant()
+    def every_end_was_told_once(self):
+        if not hasattr(self, "job"):
+            return
+        told = [event.task for event in self.do(events.read, job=self.job) if event.kind == "task_ended"]
+        found = self.do(tasks.page, self.job).tasks
+        assert sorted(told) == [task.index for task in found if task.state.is_terminal]
+
+    @invariant()
+    def a_running_task_has_exactly_one_running_attempt(self):
+        if not hasattr(self, "job"):
+            return
+        for task in self.do(tasks.page, self.job).tasks:
+            running = [attempt for attempt in task.attempts if attempt.state == "running"]
+            assert len(running) == (task.state is State.RUNNING)
+
+
+TestInterleavings = Interleavings.TestCase
+TestInterleavings.settings = settings(
+    max_examples=40,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
