@@ -1,4 +1,8 @@
-"""Where content-addressed bytes come from and go to, whoever stands behind it."""
+"""Where content-addressed bytes come from and go to, whoever stands behind it.
+
+A blob can be larger than memory, so its bytes are pieces that are read once. A blob that comes out of a
+stream must be read before the next one is asked for; what wasn't read by then is gone.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +21,21 @@ class Codec(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """One blob as it travels: ``data`` is encoded with ``codec``; ``digest`` names the decoded bytes."""
+    """One blob as it travels.
+
+    Attributes:
+        digest: ``sha256:`` + hex of the decoded bytes.
+        codec: how ``chunks`` are encoded; all of them together are one zstd frame, or the plain bytes.
+        chunks: the encoded bytes in pieces of any size; read once. Nobody has checked them yet.
+    """
 
     digest: str
     codec: Codec
-    data: bytes
+    chunks: Iterable[bytes]
 
 
 class BlobSink(Protocol):
-    """Takes blobs and manifests."""
+    """Takes blobs and manifests. Putting what is there already is no error."""
 
     def missing(self, digests: Sequence[str]) -> set[str]:
         """Which of these aren't there."""
@@ -36,8 +46,12 @@ class BlobSink(Protocol):
     def has_manifest(self, digest: str) -> bool:
         """Whether the manifest, and so every blob that it names, is there."""
 
-    def put_manifest(self, digest: str, data: bytes) -> None:
-        """Store a manifest; raises ``BlobMissingError`` when one of its blobs isn't there."""
+    def put_manifest(self, digest: str, data: bytes, *, base: tuple[str, bytes] | None = None) -> None:
+        """Store a manifest; raises ``BlobMissingError`` when one of its blobs isn't there.
+
+        ``base`` is digest and bytes of a similar manifest that the sink has, so that only the difference
+        travels.
+        """
 
 
 class BlobSource(Protocol):

@@ -9,6 +9,7 @@ proves dead before any answer; longer patience is the caller's. Every call of ou
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import select
@@ -37,10 +38,11 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Response:
-    """An answer whose body may still be streaming."""
+    """An answer from the launcher at ``address``; its body may still be streaming."""
 
-    def __init__(self, raw: http.client.HTTPResponse) -> None:
+    def __init__(self, raw: http.client.HTTPResponse, address: str) -> None:
         self._raw = raw
+        self._address = address
         self.status = raw.status
 
     def header(self, name: str) -> str:
@@ -131,7 +133,7 @@ class Connection:
             ) from error
         if raw.status not in _OK:
             raise error_from_json(_error_body(raw))
-        return Response(raw)
+        return Response(raw, self.address)
 
     def _exchange(
         self,
@@ -185,6 +187,16 @@ def unix_address(path: str) -> str:
     return "unix:" + quote(path)
 
 
+@contextlib.contextmanager
+def _breaking_off(address: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, http.client.HTTPException) as error:
+        raise LauncherUnreachableError(
+            f"The launcher at {address} broke off in the middle of an answer."
+        ) from error
+
+
 def _error_body(raw: http.client.HTTPResponse) -> dict[str, Any]:
     text = raw.read()
     try:
@@ -193,4 +205,9 @@ def _error_body(raw: http.client.HTTPResponse) -> dict[str, Any]:
         body = None
     if isinstance(body, dict) and "code" in body:
         return body
-    return {"code": "error", "sentence": f"The launcher answered {raw.status}: {text[:200]!r}"}
+    # The answer to HEAD never has a body, so the status is all there is to go by.
+    return {
+        "code": "error",
+        "sentence": f"The launcher answered {raw.status}: {text[:200]!r}",
+        "details": {"status": raw.status},
+    }

@@ -1,0 +1,338 @@
+"""The launcher's blobs: files named by the SHA-256 of what they hold.
+
+``ab/<62 hex digits>.zst`` or ``.raw``, as they were received. A blob is written beside the shards, checked
+against its digest and renamed, so whoever sees a name sees all of its bytes; after a crash a leftover is
+only a temporary file. Nothing is synced to disk: a machine that loses power may leave a blob with the wrong
+bytes, and every read proves the digest, so such a blob is moved aside, counts as missing, and heals when it
+is sent again.
+
+A blob's modification time says when it was last wanted. Asking for a blob renews it, and
+:meth:`BlobFiles.delete` leaves alone what was wanted since, so garbage collection never takes what a
+submission under way relies on. Everything here may be called from any thread; a :class:`PackReceiver` by
+one thread at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from offload.errors import BlobCorruptError, BlobMissingError, DiskFullError, OffloadError, ProtocolError
+from offload.model.blobs import Blob, Codec
+from offload.model.manifest import is_digest
+from offload.wire.encoding import CHUNK, Decoder, decoded, encode_bytes
+from offload.wire.packs import PackReader, Piece
+
+_SUFFIX: Final = {Codec.ZSTD: ".zst", Codec.RAW: ".raw"}
+_CODEC: Final = {suffix: codec for codec, suffix in _SUFFIX.items()}
+_LEFTOVER_AGE: Final = 3600.0
+"""Seconds after which a temporary file that nobody writes to belongs to a process that crashed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlob:
+    """What is stored under a digest: encoded ``size`` in bytes, and when it was last wanted."""
+
+    digest: str
+    size: int
+    wanted: float
+
+
+class BlobFiles:
+    """The blobs below a directory, which is made if it isn't there."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = str(directory)
+        self._temporary = os.path.join(self._directory, "tmp")
+        self._aside = os.path.join(self._directory, "corrupt")
+        self._numbers = itertools.count()
+        self._deleting = threading.Lock()
+        with _disk_full():
+            for path in (self._temporary, self._aside):
+                os.makedirs(path, mode=0o700, exist_ok=True)
+        self._remove_leftovers()
+
+    def missing(self, digests: Iterable[str]) -> set[str]:
+        """Which of these aren't there; those that are there are wanted from now on."""
+        with self._deleting:
+            return {digest for digest in digests if self._touch(digest) is None}
+
+    def has(self, digest: str) -> bool:
+        """Whether the blob is there; it is wanted from now on."""
+        return not self.missing([digest])
+
+    def receive(self) -> PackReceiver:
+        """Where the bytes of a pack go."""
+        return PackReceiver(self)
+
+    def put(self, blobs: Iterable[Blob]) -> None:
+        """Store blobs.
+
+        Raises:
+            BlobCorruptError: bytes aren't what their digest names.
+            DiskFullError: there is no space left.
+        """
+        for blob in blobs:
+            with Incoming(self, blob.digest, blob.codec) as incoming:
+                for chunk in blob.chunks:
+                    incoming.write(chunk)
+                incoming.finish()
+
+    def fetch(self, digests: Sequence[str]) -> Iterator[Blob]:
+        """The blobs; each is proved while it is read, and its last bytes are held back until it is.
+
+        Raises:
+            BlobMissingError: some aren't there; at once, before the first blob.
+            BlobCorruptError: one is damaged; while it is read, and it is moved aside.
+        """
+        if missing := self.missing(digests):
+            raise self._gone(sorted(missing))
+        return map(self.open, digests)
+
+    def open(self, digest: str) -> Blob:
+        """One blob, as :meth:`fetch` gives it."""
+        codec = self._touch(digest)
+        if codec is None:
+            raise self._gone([digest])
+        return Blob(digest, codec, self._proved(digest, codec))
+
+    def put_bytes(self, digest: str, data: bytes) -> None:
+        """Store bytes in memory; raises as :meth:`put`."""
+        self.put([encode_bytes(digest, data)])
+
+    def get_bytes(self, digest: str) -> bytes:
+        """All bytes of a blob, decoded; raises as :meth:`fetch`."""
+        return b"".join(decoded(self.open(digest)))
+
+    def delete(self, digest: str, *, unwanted_since: float) -> bool:
+        """Remove a blob unless it was wanted after ``unwanted_since`` (seconds); says whether it did."""
+        with self._deleting:
+            removed = False
+            for codec in _SUFFIX:
+                path = self.path(digest, codec)
+                with contextlib.suppress(FileNotFoundError):
+                    if os.stat(path).st_mtime <= unwanted_since:
+                        os.unlink(path)
+                        removed = True
+            return removed
+
+    def __iter__(self) -> Iterator[StoredBlob]:
+        """Every blob, in no order; those that come or go meanwhile may or may not be among them."""
+        for shard in _entries(self._directory):
+            if len(shard.name) == 2:  # noqa: PLR2004  two hex digits
+                yield from _stored(shard)
+
+    def _touch(self, digest: str) -> Codec | None:
+        for codec in _SUFFIX:
+            try:
+                os.utime(self.path(digest, codec))
+            except FileNotFoundError:
+                continue
+            return codec
+        return None
+
+    def path(self, digest: str, codec: Codec) -> str:
+        """Where a blob is when it is encoded like this.
+
+        Raises:
+            ProtocolError: this is not the name of a blob.
+        """
+        if not is_digest(digest):
+            raise ProtocolError(f"{digest[:100]!r} is not the name of a blob.")
+        return f"{self._directory}/{digest[7:9]}/{digest[9:]}{_SUFFIX[codec]}"
+
+    def aside(self, digest: str) -> str:
+        """Where a blob is moved whose bytes are damaged."""
+        return f"{self._aside}/{digest[7:]}"
+
+    def temporary(self) -> str:
+        """A path for the bytes of a blob that isn't whole yet."""
+        return f"{self._temporary}/{os.getpid()}-{next(self._numbers)}"
+
+    def _gone(self, digests: Sequence[str]) -> OffloadError:
+        damaged = [digest for digest in digests if os.path.lexists(self.aside(digest))]
+        if damaged:
+            return BlobCorruptError(
+                f"{len(damaged)} stored files were damaged on the launcher's disk and can't be read.",
+                next_step="Submit the job again: what is damaged is sent again.",
+                details={"digests": damaged},
+            )
+        return BlobMissingError(
+            f"{len(digests)} stored files are not with the launcher.", details={"digests": list(digests)}
+        )
+
+    def _proved(self, digest: str, codec: Codec) -> Iterator[bytes]:
+        decoder = Decoder(digest, codec)
+        held = b""
+        try:
+            for chunk in _read(self.path(digest, codec)):
+                if held:
+                    yield held
+                decoder.drain(chunk)
+                held = chunk
+            decoder.finish()
+        except FileNotFoundError as error:
+            raise self._gone([digest]) from error
+        except BlobCorruptError:
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(self.path(digest, codec), self.aside(digest))
+            raise
+        yield held
+
+    def _remove_leftovers(self) -> None:
+        for entry in _entries(self._temporary):
+            with contextlib.suppress(FileNotFoundError):
+                if entry.stat().st_mtime < time.time() - _LEFTOVER_AGE:
+                    os.unlink(entry.path)
+
+
+class Incoming:
+    """One blob on its way in: a temporary file that becomes the blob once its digest is proved."""
+
+    def __init__(self, files: BlobFiles, digest: str, codec: Codec) -> None:
+        self._files = files
+        self._final = files.path(digest, codec)
+        self._aside = files.aside(digest)
+        self._path = files.temporary()
+        self._digest = digest
+        self._decoder = Decoder(digest, codec)
+        with _disk_full():
+            self._descriptor = os.open(
+                self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def write(self, data: bytes) -> None:
+        """Take the next encoded bytes."""
+        self._decoder.drain(data)
+        view = memoryview(data)
+        with _disk_full():
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+
+    def finish(self) -> None:
+        """Prove the digest and make the blob visible.
+
+        Raises:
+            BlobCorruptError: the bytes aren't those that the digest names; nothing becomes visible.
+        """
+        self._decoder.finish()
+        os.close(self._descriptor)
+        self._descriptor = -1
+        with _disk_full():
+            try:
+                os.replace(self._path, self._final)
+            except FileNotFoundError:
+                os.makedirs(os.path.dirname(self._final), mode=0o700, exist_ok=True)
+                os.replace(self._path, self._final)
+        self._path = ""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._aside)
+
+    def close(self) -> None:
+        """Forget a blob that wasn't finished."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        if self._path:
+            os.unlink(self._path)
+            self._path = ""
+
+
+class PackReceiver:
+    """Takes the bytes of a pack in pieces cut anywhere, and stores each blob as soon as it is whole.
+
+    What was stored before an error stays, so a sender that starts again sends only the rest.
+    """
+
+    def __init__(self, files: BlobFiles) -> None:
+        self._files = files
+        self._reader = PackReader()
+        self._incoming: Incoming | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._incoming:
+            self._incoming.close()
+            self._incoming = None
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes. A chunk of about 1 MiB is worth the way into a thread; a packet isn't.
+
+        Raises:
+            ProtocolError: this is no pack.
+            BlobCorruptError: a blob's bytes aren't those that its digest names.
+            DiskFullError: there is no space left.
+        """
+        for piece in self._reader.feed(chunk):
+            self._take(piece)
+
+    def close(self) -> None:
+        """Say that nothing more comes.
+
+        Raises:
+            ProtocolError: the last blob is incomplete.
+        """
+        self._reader.close()
+
+    def _take(self, piece: Piece) -> None:
+        incoming = self._incoming or Incoming(self._files, piece.digest, piece.codec)
+        self._incoming = incoming
+        incoming.write(piece.data)
+        if piece.last:
+            incoming.finish()
+            incoming.close()
+            self._incoming = None
+
+
+@contextlib.contextmanager
+def _disk_full() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DiskFullError(
+            "The launcher has no space left for files.",
+            next_step="Free space on the disk of the launcher, then run the same command again.",
+        ) from error
+
+
+def _read(path: str) -> Iterator[bytes]:
+    with open(path, "rb", buffering=0) as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def _entries(path: str) -> Iterator[os.DirEntry[str]]:
+    with contextlib.suppress(FileNotFoundError), os.scandir(path) as entries:
+        yield from entries
+
+
+def _stored(shard: os.DirEntry[str]) -> Iterator[StoredBlob]:
+    for entry in _entries(shard.path):
+        digest = f"sha256:{shard.name}{entry.name[:-4]}"
+        with contextlib.suppress(FileNotFoundError):
+            if entry.name[-4:] in _CODEC and is_digest(digest):
+                status = entry.stat()
+                yield StoredBlob(digest, status.st_size, status.st_mtime)

@@ -1,0 +1,149 @@
+"""Packs: many blobs in one request, however small or large they are.
+
+A pack is a row of pieces. A piece is a 38-byte header and its bytes. Header, little-endian: the raw SHA-256
+that names the blob (32 bytes), codec (u8, see :class:`~offload.model.blobs.Codec`), last (u8, 1 when the blob
+ends with this piece), length (u32, at most 1 MiB). The pieces of a blob follow one another. So 5,000 small
+files are a few large sends, a file of many gigabytes needs no more memory than a small one, and nobody needs
+to know how long compressed bytes will become before they are sent.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from offload.errors import ProtocolError
+from offload.model.blobs import Blob, Codec
+
+_HEADER: Final = struct.Struct("<32sBBI")
+MAX_PIECE: Final = 1 << 20
+"""Bytes of one piece, at most; what a receiver must be able to hold."""
+_CODECS: Final = frozenset(Codec)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a blob; ``last`` when the blob ends with it."""
+
+    digest: str
+    codec: Codec
+    data: bytes
+    last: bool
+
+
+def encode_pack(blobs: Iterable[Blob]) -> Iterator[bytes]:
+    """The bytes of a pack, in chunks of about 1 MiB."""
+    parts: list[bytes] = []
+    size = 0
+    for piece in _pieces(blobs):
+        parts += (_head(piece), piece.data)
+        size += _HEADER.size + len(piece.data)
+        if size >= MAX_PIECE:
+            yield b"".join(parts)
+            parts, size = [], 0
+    if parts:
+        yield b"".join(parts)
+
+
+def _head(piece: Piece) -> bytes:
+    return _HEADER.pack(bytes.fromhex(piece.digest[7:]), piece.codec, piece.last, len(piece.data))
+
+
+def _pieces(blobs: Iterable[Blob]) -> Iterator[Piece]:
+    for blob in blobs:
+        held = b""
+        for data in _cut(blob.chunks):
+            if held:
+                yield Piece(blob.digest, blob.codec, held, last=False)
+            held = data
+        yield Piece(blob.digest, blob.codec, held, last=True)
+
+
+def _cut(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        for at in range(0, len(chunk), MAX_PIECE):
+            yield chunk[at : at + MAX_PIECE] if len(chunk) > MAX_PIECE else chunk
+
+
+class PackReader:
+    """Takes the bytes of a pack as they come, cut anywhere, and holds one piece at most."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._open = ""
+
+    def feed(self, chunk: bytes) -> list[Piece]:
+        """The pieces that are complete with this chunk.
+
+        Raises:
+            ProtocolError: this is no pack.
+        """
+        self._buffer += chunk
+        pieces: list[Piece] = []
+        at = 0
+        with memoryview(self._buffer) as view:
+            while len(view) - at >= _HEADER.size:
+                raw, codec, last, length = _HEADER.unpack_from(view, at)
+                self._check(codec, last, length)
+                start, end = at + _HEADER.size, at + _HEADER.size + length
+                if len(view) < end:
+                    break
+                pieces.append(self._piece(raw, codec, last, bytes(view[start:end])))
+                at = end
+        del self._buffer[:at]
+        return pieces
+
+    def close(self) -> None:
+        """Say that nothing more comes.
+
+        Raises:
+            ProtocolError: a blob is incomplete.
+        """
+        if self._buffer or self._open:
+            raise ProtocolError("The pack ends in the middle of a blob.")
+
+    @staticmethod
+    def _check(codec: int, last: int, length: int) -> None:
+        if codec not in _CODECS or last not in (0, 1) or length > MAX_PIECE:
+            raise ProtocolError("This is not a pack of blobs.")
+
+    def _piece(self, raw: bytes, codec: int, last: int, data: bytes) -> Piece:
+        digest = "sha256:" + raw.hex()
+        if self._open not in ("", digest):
+            raise ProtocolError("The pack starts a blob in the middle of another.")
+        self._open = "" if last else digest
+        return Piece(digest, Codec(codec), data, last=bool(last))
+
+
+def decode_pack(chunks: Iterable[bytes]) -> Iterator[Blob]:
+    """The blobs of a pack; read each before the next.
+
+    Raises:
+        ProtocolError: this is no pack, or it is cut short.
+    """
+    pieces = _stream(chunks)
+    for first in pieces:
+        if first.last:
+            yield Blob(first.digest, first.codec, (first.data,))
+            continue
+        rest = _until_last(first, pieces)
+        yield Blob(first.digest, first.codec, rest)
+        for _ in rest:
+            pass
+
+
+def _stream(chunks: Iterable[bytes]) -> Iterator[Piece]:
+    reader = PackReader()
+    for chunk in chunks:
+        yield from reader.feed(chunk)
+    reader.close()
+
+
+def _until_last(first: Piece, pieces: Iterator[Piece]) -> Iterator[bytes]:
+    yield first.data
+    for piece in pieces:
+        yield piece.data
+        if piece.last:
+            return
