@@ -33,6 +33,7 @@ cat(sprintf("\nR squared %.2f, error on unseen penguins %.0f g\n", summary(fit)$
 write.csv(table, "body_mass.csv", row.names = FALSE)
 
 png("body_mass.png", width = 900, height = 600, res = 120)
+par(mar = c(4.5, 4.5, 1, 1))
 colours <- c(Adelie = "#e07b39", Chinstrap = "#8e5ea2", Gentoo = "#2a7f86")
 plot(fitted(fit), penguins$body_mass_g,
   col = colours[penguins$species], pch = 19, cex = 0.7, bty = "n",
