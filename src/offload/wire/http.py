@@ -9,7 +9,6 @@ proves dead before any answer; longer patience is the caller's. Every call of ou
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import select
@@ -38,11 +37,10 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Response:
-    """An answer from the launcher at ``address``; its body may still be streaming."""
+    """An answer whose body may still be streaming."""
 
-    def __init__(self, raw: http.client.HTTPResponse, address: str) -> None:
+    def __init__(self, raw: http.client.HTTPResponse) -> None:
         self._raw = raw
-        self._address = address
         self.status = raw.status
 
     def header(self, name: str) -> str:
@@ -133,7 +131,7 @@ class Connection:
             ) from error
         if raw.status not in _OK:
             raise error_from_json(_error_body(raw))
-        return Response(raw, self.address)
+        return Response(raw)
 
     def _exchange(
         self,
@@ -185,16 +183,6 @@ def _open(address: str, timeout: float | None) -> http.client.HTTPConnection:
 def unix_address(path: str) -> str:
     """The address of a Unix socket."""
     return "unix:" + quote(path)
-
-
-@contextlib.contextmanager
-def _breaking_off(address: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, http.client.HTTPException) as error:
-        raise LauncherUnreachableError(
-            f"The launcher at {address} broke off in the middle of an answer."
-        ) from error
 
 
 def _error_body(raw: http.client.HTTPResponse) -> dict[str, Any]:

@@ -34,15 +34,19 @@ class Piece:
 
 
 def encode_pack(blobs: Iterable[Blob]) -> Iterator[bytes]:
-    """The bytes of a pack, in chunks of about 1 MiB."""
+    """The bytes of a pack, in chunks of about 1 MiB; when a blob fails, the pieces before it still come out."""
     parts: list[bytes] = []
     size = 0
-    for piece in _pieces(blobs):
-        parts += (_head(piece), piece.data)
-        size += _HEADER.size + len(piece.data)
-        if size >= MAX_PIECE:
-            yield b"".join(parts)
-            parts, size = [], 0
+    try:
+        for piece in _pieces(blobs):
+            parts += (_head(piece), piece.data)
+            size += _HEADER.size + len(piece.data)
+            if size >= MAX_PIECE:
+                yield b"".join(parts)
+                parts, size = [], 0
+    except Exception:
+        yield b"".join(parts)
+        raise
     if parts:
         yield b"".join(parts)
 
