@@ -9,8 +9,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from fakes.blob_launcher import blob_launcher
 
+from fakes.blob_launcher import blob_launcher
 from offload.errors import BlobCorruptError, BlobMissingError, LauncherUnreachableError, ProtocolError
 from offload.model.blobs import Blob, Codec
 from offload.model.manifest import digest_of

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from offload.errors import ManifestInvalidError
 from offload.model.manifest import HEADER, Entry, Kind, Manifest, decode_manifest, digest_of, parents
 
-DIGEST = digest_of(b"") NAMES = st.binary(min_size=1, max_size=8).filter(lambda name: name not in (b".",
-b"..") and not {0, 47} & {*name})
+DIGEST = digest_of(b"")
+NAMES = st.binary(min_size=1, max_size=8).filter(
+    lambda name: name not in (b".", b"..") and not {0, 47} & {*name}
+)
 
 
 def entry(path: bytes) -> st.SearchStrategy[Entry]:

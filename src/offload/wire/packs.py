@@ -34,7 +34,7 @@ class Piece:
 
 
 def encode_pack(blobs: Iterable[Blob]) -> Iterator[bytes]:
-    """The bytes of a pack, in chunks of about 1 MiB; when a blob fails, the pieces before it still come out."""
+    """The bytes of a pack, in chunks of about 1 MiB; when a blob fails, what is before it still comes out."""
     parts: list[bytes] = []
     size = 0
     try:
