@@ -1,1 +1,27 @@
-"""Offload: send any script to a cluster, and get everything back."""
+"""Offload: send any script to a cluster, and get everything back.
+
+The names below are the SDK. They are loaded when they are used, because the command line and every runner
+import this package at each start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from offload.client.sdk import Job, run
+    from offload.errors import OffloadError
+
+__all__ = ["Job", "OffloadError", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "OffloadError":
+        from offload.errors import OffloadError  # noqa: PLC0415  loaded when used
+
+        return OffloadError
+    if name in __all__:
+        from offload.client import sdk  # noqa: PLC0415  loaded when used
+
+        return getattr(sdk, name)
+    raise AttributeError(f"module 'offload' has no attribute {name!r}")

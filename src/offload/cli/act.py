@@ -1,0 +1,131 @@
+"""``offload wait``, ``collect``, ``cancel`` and ``rerun``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from offload.cli.command import Command
+from offload.cli.finish import exit_status, say_failure, summarise
+from offload.cli.follow import progress, status_line
+from offload.cli.shared import job_argument, json_option, print_json
+from offload.cli.terminal import Terminal
+from offload.client.api import Api
+from offload.client.collect import Collected, collect
+from offload.client.streams import follow_events
+from offload.model.states import State
+
+
+@click.command("wait", cls=Command, examples=("offload wait k7m2q9x && offload collect k7m2q9x",))
+@job_argument()
+@json_option("JobView")
+def wait_command(*, job_id: str, as_json: bool) -> int:
+    """Wait for a job to end; exit with its status.
+
+    Ctrl-C ends only the waiting.
+    """
+    terminal = Terminal()
+    with Api() as api:
+        job = api.job(job_id)
+        with status_line(api, job, terminal):
+            for _ in follow_events(api, job_id):
+                pass
+        job = api.job(job_id)
+    if as_json:
+        print_json(job)
+    elif job.state is State.FAILED:
+        say_failure(job, terminal)
+    return exit_status(job)
+
+
+@click.command(
+    "collect",
+    cls=Command,
+    examples=(
+        "offload collect k7m2q9x",
+        "offload collect k7m2q9x --to /tmp/look",
+    ),
+)
+@job_argument()
+@click.option(
+    "--to", type=click.Path(path_type=Path), metavar="DIR", help="Into this directory instead of home."
+)
+@json_option('[{"task", "target", "size", "new", "changed", "same", "beside"}…]')
+def collect_command(*, job_id: str, to: Path | None, as_json: bool) -> None:
+    """Bring a job's results home.
+
+    New and changed files go where the job came from; those of an array's task N into results/ID/N/ there,
+    or DIR/N/. A file that was also edited meanwhile is kept, and the job's lands beside it under a name
+    that says so. Collecting twice changes nothing.
+    """
+    terminal = Terminal()
+    with Api() as api:
+        job = api.job(job_id)
+        with progress(terminal, f"{job_id} bringing results home"):
+            collected = collect(api, job, to=to)
+    if as_json:
+        print_json([_facts(item) for item in collected])
+        return
+    lines = summarise(collected).lines
+    click.echo("\n".join(lines) or ("Everything was here already." if collected else "It made no files."))
+
+
+def _facts(item: Collected) -> dict[str, object]:
+    report = item.report
+    return {
+        "task": item.task,
+        "target": str(item.target),
+        "size": item.size,
+        "new": _names(report.new),
+        "changed": _names(report.changed),
+        "same": _names(report.same),
+        "beside": [_names(pair) for pair in report.beside],
+    }
+
+
+def _names(paths: tuple[bytes, ...]) -> list[str]:
+    return [path.decode("utf-8", "backslashreplace") for path in paths]
+
+
+@click.command(
+    "cancel",
+    cls=Command,
+    examples=(
+        "offload cancel k7m2q9x",
+        "offload collect k7m2q9x",
+    ),
+)
+@job_argument()
+@json_option("JobView")
+def cancel_command(*, job_id: str, as_json: bool) -> None:
+    """End a job; what it made until then is kept.
+
+    The script gets SIGTERM, and after its grace period SIGKILL.
+    """
+    with Api() as api:
+        job = api.cancel(job_id)
+    if as_json:
+        print_json(job)
+    elif job.state.is_terminal:
+        click.echo(f"{job.id} has already ended: {job.state.value}.")
+    else:
+        click.echo(
+            f"{job.id} is being cancelled. What it made: offload wait {job.id}; offload collect {job.id}"
+        )
+
+
+@click.command("rerun", cls=Command, examples=("offload logs -f $(offload rerun k7m2q9x)",))
+@job_argument()
+@json_option("JobView of the new job")
+def rerun_command(*, job_id: str, as_json: bool) -> None:
+    """Run a job once more, with the files it had.
+
+    Prints the id of the new job and returns; files that changed since aren't used.
+    """
+    with Api() as api:
+        job = api.rerun(job_id)
+    if as_json:
+        print_json(job)
+    else:
+        click.echo(job.id)

@@ -1,0 +1,39 @@
+"""``offload explain``: which rule sends a file or not. Asks no launcher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from offload.cli.command import Command
+from offload.cli.shared import json_option, print_json
+from offload.snapshot.ignore import explain
+
+
+@click.command(
+    "explain",
+    cls=Command,
+    examples=(
+        "offload explain data/big.csv",
+        "echo 'data/raw/' >> .offloadignore",
+    ),
+)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
+@click.option(
+    "--root", type=click.Path(path_type=Path), metavar="DIR", help="As in offload run.  [default: .]"
+)
+@json_option('[{"path", "sent": bool, "rule": text}…]')
+def explain_command(*, paths: tuple[str, ...], root: Path | None, as_json: bool) -> None:
+    """Say whether a file would be sent, and which rule decides.
+
+    Version control, virtual environments, package libraries and caches stay at home by built-in rules.
+    A file .offloadignore, in the syntax of .gitignore, adds rules; `!name` takes one back.
+    """
+    top = (root or Path.cwd()).resolve()
+    decisions = [(path, explain(top, Path.cwd() / path)) for path in paths]
+    if as_json:
+        print_json([{"path": path, "sent": item.sent, "rule": item.rule} for path, item in decisions])
+        return
+    for path, item in decisions:
+        click.echo(f"{path}: {'sent' if item.sent else 'not sent'} ({item.rule})")

@@ -1,0 +1,98 @@
+"""The end of a job as the person sees it: what came home, why it failed, and the exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from offload.cli.follow import progress
+from offload.cli.terminal import Terminal
+from offload.cli.text import number_of, size
+from offload.client.api import Api
+from offload.client.collect import Collected, collect
+from offload.errors import OWN_FAILURE
+from offload.model.reasons import ReasonCode
+from offload.model.states import State
+from offload.wire.api import JobView
+
+TIMED_OUT: Final = 124
+CANCELLED: Final = 130
+_NAMED: Final = 5
+"""Files that a summary names, at most."""
+
+
+def exit_status(job: JobView) -> int:
+    """What a command that followed the job to its end exits with: the script's own status, if it had one."""
+    if job.state is State.SUCCEEDED:
+        return 0
+    if job.state is State.CANCELLED:
+        return CANCELLED
+    if job.reason and job.reason.code is ReasonCode.TIMEOUT:
+        return TIMED_OUT
+    return job.exit_status or OWN_FAILURE
+
+
+def finish(api: Api, job: JobView, terminal: Terminal) -> int:
+    """Bring results home and say how the job ended; returns the exit status.
+
+    On a terminal a summary is shown. Elsewhere stderr stays the script's, unless something needs attention.
+    """
+    with progress(terminal, f"{job.id} bringing results home"):
+        collected = collect(api, job)
+    summary = summarise(collected)
+    if terminal.err_is_terminal or summary.beside:
+        for line in summary.lines:
+            terminal.say(f"offload: {line}", style="yellow" if line in summary.beside else "dim")
+    if job.state is State.FAILED:
+        say_failure(job, terminal)
+    elif job.state is State.CANCELLED:
+        terminal.say(f"offload: {job.id} was cancelled.", style="yellow")
+    return exit_status(job)
+
+
+def say_failure(job: JobView, terminal: Terminal) -> None:
+    """Why it failed, and where to look."""
+    sentence = job.reason.sentence if job.reason else "It failed."
+    terminal.say(f"offload: {job.id} failed: {sentence}", style="red")
+    if job.reason and job.reason.words:
+        terminal.say(f"  {job.reason.words}")
+    terminal.say(f"  More: offload why {job.id}   Output: offload logs {job.id}")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Lines on what came home; ``beside`` are those about files that were edited at home meanwhile."""
+
+    lines: tuple[str, ...]
+    beside: tuple[str, ...]
+
+
+def summarise(collected: Sequence[Collected]) -> Summary:
+    """What came home, in a few lines."""
+    new = [_name(item, path) for item in collected for path in item.report.new]
+    changed = [_name(item, path) for item in collected for path in item.report.changed]
+    beside = tuple(
+        f"kept your {_name(item, path)}, which changed meanwhile; the job's is {_name(item, other)}"
+        for item in collected
+        for path, other in item.report.beside
+    )
+    parts = [
+        f"{number_of(len(names), word + ' file')}: {_some(names)}"
+        for names, word in ((new, "new"), (changed, "changed"))
+        if names
+    ]
+    total = sum(item.size for item in collected)
+    lines = [f"came home ({size(total)}): {'; '.join(parts)}"] if parts else []
+    return Summary((*lines, *beside), beside)
+
+
+def _name(item: Collected, path: bytes) -> str:
+    text = path.decode("utf-8", "backslashreplace")
+    return text if item.target.name != str(item.task) else f"{item.target}/{text}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    shown = ", ".join(names[:_NAMED])
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,0 +1,133 @@
+"""Showing a job's output as it appears, with a status line beside it on a terminal.
+
+The main thread writes what the script printed. A second thread asks now and then how the job stands and
+draws the status line. Both go through one :class:`~offload.cli.terminal.Terminal`, which keeps them apart.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Final
+
+from offload.cli.lines import WholeLines
+from offload.cli.terminal import STDERR, STDOUT, Terminal
+from offload.cli.text import number_of, resources_text, span, total
+from offload.client.api import Api
+from offload.client.streams import follow_logs
+from offload.errors import OffloadError
+from offload.model.states import State
+from offload.wire.api import JobView
+from offload.wire.frames import Frame, Stream
+
+_TICK: Final = 0.5
+"""Seconds between two drawings of the status line."""
+_DESCRIPTORS: Final = {Stream.STDOUT: STDOUT, Stream.STDERR: STDERR}
+
+
+def show_output(
+    api: Api,
+    job: JobView,
+    terminal: Terminal,
+    *,
+    task: int | None = None,
+    attempt: int | None = None,
+    follow: bool = True,
+) -> None:
+    """Write what the job printed to this process's stdout and stderr; with ``follow`` until it has ended.
+
+    Args:
+        api: the launcher.
+        job: whose output.
+        terminal: where to.
+        task: only this task's, as its raw bytes.
+        attempt: only this attempt's.
+        follow: whether to wait for what is still to come.
+    """
+    lines = WholeLines(prefix=terminal.out_is_terminal) if job.spec.is_array and task is None else None
+    for frame in follow_logs(api, job.id, task=task, follow=follow):
+        if attempt in (None, frame.attempt):
+            _show(frame, terminal, lines)
+    for stream, data in lines.rest() if lines else ():
+        terminal.write(_DESCRIPTORS[stream], data)
+
+
+def _show(frame: Frame, terminal: Terminal, lines: WholeLines | None) -> None:
+    if frame.stream is Stream.NOTICE:
+        terminal.say(f"offload: {frame.data.decode('utf-8', 'replace').strip()}", style="dim")
+    elif data := lines.feed(frame) if lines else frame.data:
+        terminal.write(_DESCRIPTORS[frame.stream], data)
+
+
+@contextmanager
+def status_line(api: Api, job: JobView, terminal: Terminal) -> Iterator[None]:
+    """Keep a status line up to date while the body runs; nothing where there is no terminal."""
+    if not terminal.can_draw:
+        yield
+        return
+    stop = threading.Event()
+    # It never starts a launcher: that is for whoever waits for an answer.
+    watcher = Api(replace(api.endpoint, places=None))
+    thread = threading.Thread(target=_keep_drawing, args=(watcher, job, terminal, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=2)
+        terminal.erase()
+
+
+def _keep_drawing(api: Api, job: JobView, terminal: Terminal, stop: threading.Event) -> None:
+    while not stop.wait(_TICK):
+        try:
+            job = api.job(job.id)
+            text = status_text(job, time.time())
+        except OffloadError:
+            text = f"{job.id} {job.spec.name}  the launcher doesn't answer; the job goes on"
+        if not stop.is_set():
+            terminal.draw(text)
+
+
+def status_text(job: JobView, now: float) -> str:
+    """One short line on how a job stands."""
+    parts = [f"{job.id} {job.spec.name}"]
+    if job.state is State.PENDING:
+        parts.append(f"waiting {span(now - job.created)}")
+        if job.reason:
+            parts.append(job.reason.sentence)
+        return "  ".join(parts)
+    parts.append(f"{'cancelling' if job.target == 'cancelled' else job.state.value}")
+    if job.started is not None:
+        parts[-1] += f" {span(now - job.started)}"
+    if job.spec.is_array:
+        done = job.counts.succeeded + job.counts.failed + job.counts.cancelled
+        parts.append(f"{done} of {number_of(total(job.counts), 'task')} done, {job.counts.running} running")
+    parts.append(resources_text(job.spec.resources))
+    return "  ".join(parts)
+
+
+@contextmanager
+def progress(terminal: Terminal, text: str) -> Iterator[None]:
+    """Show ``text`` with the seconds gone while the body runs, once that takes over a second."""
+    if not terminal.can_draw:
+        yield
+        return
+    stop = threading.Event()
+
+    def keep_drawing() -> None:
+        begun = time.monotonic()
+        while not stop.wait(1.0):
+            terminal.draw(f"{text} {span(time.monotonic() - begun)}")
+
+    thread = threading.Thread(target=keep_drawing, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        terminal.erase()

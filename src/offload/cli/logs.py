@@ -1,0 +1,43 @@
+"""``offload logs``: what a job printed, now or from its first line to its end."""
+
+from __future__ import annotations
+
+import click
+
+from offload.cli.command import Command
+from offload.cli.follow import show_output, status_line
+from offload.cli.shared import job_argument
+from offload.cli.terminal import Terminal
+from offload.client.api import Api
+
+
+@click.command(
+    "logs",
+    cls=Command,
+    examples=(
+        "offload logs k7m2q9x",
+        "offload logs -f k7m2q9x",
+        "offload logs --task 7 k7m2q9x > task7.txt",
+    ),
+)
+@job_argument()
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
+@click.option("--task", type=int, metavar="N", help="Only task N of an array, as its raw bytes.")
+@click.option("--attempt", type=int, metavar="N", help="Only the N-th try.")
+def logs_command(*, job_id: str, follow: bool, task: int | None, attempt: int | None) -> None:
+    """Show what a job printed.
+
+    Its stdout goes to stdout and its stderr to stderr, unchanged. With -f it is replayed from the first
+    line and continues until the job has ended; Ctrl-C ends only the watching. The output of an array is
+    written in whole lines, and on a terminal each begins with its task's index.
+    """
+    terminal = Terminal()
+    with Api() as api:
+        job = api.job(job_id)
+        if task is not None:
+            api.task(job_id, task)
+        if not follow:
+            show_output(api, job, terminal, task=task, attempt=attempt, follow=False)
+            return
+        with status_line(api, job, terminal):
+            show_output(api, job, terminal, task=task, attempt=attempt)

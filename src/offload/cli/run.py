@@ -1,0 +1,220 @@
+"""``offload run``: send, follow, bring home, and exit as the script did."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from offload.cli.command import Command
+from offload.cli.finish import CANCELLED, finish
+from offload.cli.follow import progress, show_output, status_line
+from offload.cli.interrupts import Interrupts, LeftEarlyError
+from offload.cli.shared import json_option, print_json
+from offload.cli.show import show_plan
+from offload.cli.terminal import Terminal
+from offload.cli.text import number_of, size
+from offload.client.api import Api
+from offload.client.plan import Plan, make_plan
+from offload.client.settings import KEYS
+from offload.client.submit import Prepared, prepare, submit
+from offload.errors import OffloadError, UsageError
+from offload.wire.api import JobView
+
+_SETTLE = 1.0
+"""Seconds that leaving at once may wait for the launcher to hear of the cancelling."""
+
+
+class _RunCommand(Command):
+    """Knows whether ``--`` stood before the words, which makes them a command."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        given = list(args)
+        ctx = super().make_context(info_name, args, parent, **extra)
+        words = ctx.params.get("words") or ()
+        before = len(given) - len(words) - 1
+        ctx.params["is_command"] = before >= 0 and given[before] == "--"
+        return ctx
+
+
+def _settings_options(command: click.Command) -> click.Command:
+    options = [
+        click.Option(
+            [f"--{name}", f"set_{name.replace('-', '_')}"],
+            metavar=key.metavar,
+            help=key.help,
+            multiple=name == "env",
+        )
+        for name, key in KEYS.items()
+    ]
+    command.params[:0] = options
+    return command
+
+
+@_settings_options
+@click.command(
+    "run",
+    cls=_RunCommand,
+    context_settings={"allow_interspersed_args": False},
+    no_args_is_help=True,
+    examples=(
+        "offload run fit.R --rounds 500",
+        "offload run --cpus 2 --memory 4Gi --time 2h fit.py",
+        "offload run --array 1-20 sim.R          20 tasks; each sees its index in $OFFLOAD_TASK",
+        "offload run -- make -j4                 any command",
+        "offload run -d --name nightly etl.py    later: offload logs -f ID; offload collect ID",
+    ),
+)
+@click.option(
+    "--root", type=click.Path(path_type=Path), metavar="DIR", help="Send this directory.  [default: .]"
+)
+@click.option("-d", "--detach", is_flag=True, help="Print the job's id and return at once.")
+@click.option(
+    "--show", is_flag=True, help="Print the final spec and where each value came from; run nothing."
+)
+@json_option("with --detach the job, with --show the spec")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="SCRIPT [ARGUMENTS]...")
+def run_command(
+    *,
+    words: tuple[str, ...],
+    root: Path | None,
+    detach: bool,
+    show: bool,
+    as_json: bool,
+    is_command: bool = False,
+    **options: Any,
+) -> int:
+    """Send a script with its directory, show its output, bring results home.
+
+    The script runs where it would run here, on a copy of this directory. What stands after the script are
+    its own arguments. With `--`, the words are a command instead of a script.
+
+    Options can stand in the script, in a comment near its top, and the command line wins:
+    `# offload: cpus=4 memory=8Gi`
+
+    New and changed files are in this directory when it ends; those of an array's task N are in
+    results/ID/N/. Ctrl-C cancels the job and still brings home what it made. Whatever else ends this
+    command, the job goes on.
+
+    Output goes through unchanged. That of an array is written in whole lines, and on a terminal each begins
+    with its task's index. Exit status: the script's; 128+n when signal n ended it; 124 when its time was
+    up; 2 for a mistake in what was asked; 125 when Offload failed; 130 after Ctrl-C. An array exits with
+    the status of its first failed task.
+    """
+    if not words:
+        raise UsageError("There is nothing to run.", next_step="Name a script: offload run fit.R")
+    if as_json and not (detach or show):
+        raise UsageError(
+            "--json needs --detach or --show, because stdout is the script's.", next_step="Add -d or --show."
+        )
+    plan = make_plan(words, is_command=is_command, options=_given(options), root=root)
+    with Api() as api:
+        if show:
+            show_plan(api, plan, as_json=as_json)
+            return 0
+        return _detach(api, plan, as_json=as_json) if detach else _run(api, plan)
+
+
+def _given(options: dict[str, Any]) -> Sequence[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for name in KEYS:
+        value = options[f"set_{name.replace('-', '_')}"]
+        texts = value if isinstance(value, tuple) else () if value is None else (value,)
+        pairs += [(name, text) for text in texts]
+    return pairs
+
+
+def _detach(api: Api, plan: Plan, *, as_json: bool) -> int:
+    terminal = Terminal()
+    job = submit(api, plan, _prepare(api, plan, terminal))
+    if as_json:
+        print_json(job)
+    else:
+        click.echo(job.id)
+    return 0
+
+
+def _prepare(api: Api, plan: Plan, terminal: Terminal) -> Prepared:
+    with progress(terminal, "sending files"):
+        prepared = prepare(api, plan)
+    for notice in prepared.snapshot.notices:
+        terminal.say(f"offload: {notice}", style="yellow")
+    return prepared
+
+
+def _run(api: Api, plan: Plan) -> int:
+    terminal = Terminal()
+    prepared = _prepare(api, plan, terminal)
+    sent = _Sent(api, terminal)
+    with Interrupts(sent.cancel) as interrupts:
+        try:
+            sent.job = job = submit(api, plan, prepared)
+            if interrupts.pressed:
+                sent.cancel()
+            if terminal.err_is_terminal:
+                terminal.say(f"offload: {job.id} sent ({_sent_text(prepared)})", style="dim")
+            with status_line(api, job, terminal):
+                show_output(api, job, terminal)
+        except LeftEarlyError:
+            interrupts.settle(_SETTLE)
+            return _left(sent.job, terminal)
+    return _end(api, sent.job, terminal, interrupted=interrupts.pressed)
+
+
+def _sent_text(prepared: Prepared) -> str:
+    snapshot = prepared.snapshot
+    return f"{number_of(snapshot.files, 'file')}, {size(snapshot.bytes_sent)} new"
+
+
+class _Sent:
+    """The job that Ctrl-C cancels, once it exists."""
+
+    def __init__(self, api: Api, terminal: Terminal) -> None:
+        self.job: JobView | None = None
+        self._asked = False
+        self._api = api.again()
+        self._terminal = terminal
+
+    def cancel(self) -> None:
+        """Ask for the end, and tell the person."""
+        if self.job is None or self._asked:
+            return
+        self._asked = True
+        self._terminal.say(
+            f"offload: cancelling {self.job.id}; press Ctrl-C again to leave at once", style="yellow"
+        )
+        try:
+            self._api.cancel(self.job.id)
+        except OffloadError as error:
+            self._terminal.say(f"offload: it could not be cancelled: {error.sentence}", style="red")
+
+
+def _left(job: JobView | None, terminal: Terminal) -> int:
+    if job is not None:
+        terminal.say(
+            f"offload: left; {job.id} is being cancelled. What it made: offload collect {job.id}",
+            style="yellow",
+        )
+    return CANCELLED
+
+
+def _end(api: Api, job: JobView, terminal: Terminal, *, interrupted: bool) -> int:
+    try:
+        status = finish(api, api.job(job.id), terminal)
+    except OffloadError as error:
+        _say_where(error, job)
+        raise
+    except KeyboardInterrupt:
+        terminal.say(f"offload: left; bring results home with: offload collect {job.id}", style="yellow")
+        return CANCELLED
+    return CANCELLED if interrupted else status
+
+
+def _say_where(error: OffloadError, job: JobView) -> None:
+    with contextlib.suppress(AttributeError):
+        error.next_step = error.next_step or f"Nothing is lost: offload collect {job.id}"

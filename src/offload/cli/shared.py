@@ -1,0 +1,55 @@
+"""What several commands share: the job argument with its completion, ``--json``, JSON output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import click
+
+from offload.cli.command import Invocation
+from offload.client.api import Api
+from offload.client.launcher import find_endpoint
+from offload.errors import OffloadError
+from offload.wire.codec import encode
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _remember(ctx: click.Context, _: click.Parameter, value: bool) -> bool:  # noqa: FBT001  click's form
+    if value and isinstance(ctx.obj, Invocation):
+        ctx.obj.json = True
+    return value
+
+
+def json_option(shape: str) -> Callable[[F], F]:
+    """``--json``; ``shape`` says in the help what comes out. Errors become JSON as well, on stderr."""
+    return click.option(
+        "--json", "as_json", is_flag=True, is_eager=True, callback=_remember, help=f"Print JSON: {shape}."
+    )
+
+
+def print_json(value: object) -> None:
+    """A value of the API as one line of JSON on stdout."""
+    click.echo(encode(value))
+
+
+def _complete_job(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
+    from click.shell_completion import CompletionItem  # noqa: PLC0415  only in a completion
+
+    try:
+        # Pressing Tab must not start a launcher.
+        jobs = Api(replace(find_endpoint(), places=None)).jobs(limit=100).jobs
+    except OffloadError:
+        return []
+    return [
+        CompletionItem(job.id, help=f"{job.spec.name} {job.state.value}")
+        for job in jobs
+        if job.id.startswith(incomplete)
+    ]
+
+
+def job_argument() -> Callable[[F], F]:
+    """The id of a job."""
+    return click.argument("job_id", metavar="ID", shell_complete=_complete_job)

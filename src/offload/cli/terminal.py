@@ -1,0 +1,111 @@
+r"""The person's two streams: the script's bytes go through untouched, Offload's own words stay out of them.
+
+Offload speaks on stderr. Where stderr is a terminal it may also draw one status line, which is erased before
+anything else is written and never drawn while a line of the script is unfinished. A pipe or a file gets
+no status line and no colour.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Final
+
+STDOUT: Final = 1
+STDERR: Final = 2
+_STYLES: Final = {"": "", "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+_ERASE: Final = b"\r\x1b[2K"
+BROKEN_PIPE: Final = 141
+"""Exit status when nobody reads our output any more: 128 + SIGPIPE."""
+
+
+def is_terminal(fd: int) -> bool:
+    """Whether a stream is a terminal; a closed one is not."""
+    try:
+        return os.isatty(fd)
+    except OSError:
+        return False
+
+
+def wants_colour(fd: int, environ: Mapping[str, str] | None = None) -> bool:
+    """Whether escape sequences may be written: only to a terminal, unless NO_COLOR or TERM say no."""
+    environ = os.environ if environ is None else environ
+    return is_terminal(fd) and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def paint(text: str, style: str, *, colour: bool) -> str:
+    """``text`` in a style, if colours are wanted."""
+    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if colour and style else text
+
+
+class Terminal:
+    """Both streams of this process, for any number of threads."""
+
+    def __init__(self) -> None:
+        self.can_draw = is_terminal(STDERR) and os.environ.get("TERM") != "dumb"
+        self.out_is_terminal = is_terminal(STDOUT)
+        self.err_is_terminal = is_terminal(STDERR)
+        self._colour = wants_colour(STDERR)
+        self._lock = threading.Lock()
+        self._drawn = False
+        self._mid_line = False
+
+    def write(self, fd: int, data: bytes) -> None:
+        """Write bytes of the script, unchanged and at once.
+
+        Raises:
+            BrokenPipeError: nobody reads them any more.
+        """
+        with self._lock:
+            self._erase()
+            _write_all(fd, data)
+            if self.out_is_terminal if fd == STDOUT else self.err_is_terminal:
+                self._mid_line = not data.endswith(b"\n")
+
+    def say(self, text: str, *, style: str = "") -> None:
+        """Write a line of Offload's own to stderr."""
+        with self._lock:
+            self._erase()
+            begin = b"\n" if self._mid_line and self.err_is_terminal else b""
+            line = paint(text, style, colour=self._colour).encode("utf-8", "backslashreplace")
+            _write_all(STDERR, begin + line + b"\n")
+            self._mid_line = False
+
+    def draw(self, text: str) -> None:
+        """Draw the status line, if there is a terminal and no unfinished line of the script on it."""
+        with self._lock:
+            if self.can_draw and not self._mid_line:
+                width = shutil.get_terminal_size().columns
+                line = paint(text[: max(width - 1, 1)], "dim", colour=self._colour)
+                _write_all(STDERR, _ERASE + line.encode("utf-8", "backslashreplace"))
+                self._drawn = True
+
+    def erase(self) -> None:
+        """Take the status line away."""
+        with self._lock:
+            self._erase()
+
+    def _erase(self) -> None:
+        if self._drawn:
+            self._drawn = False
+            _write_all(STDERR, _ERASE)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:  # another program made the terminal non-blocking
+            select.select([], [fd], [])
+
+
+def leave_quietly() -> int:
+    """Nobody reads our output: make sure that Python doesn't complain at exit; returns the exit status."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    return BROKEN_PIPE

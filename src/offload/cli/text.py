@@ -1,0 +1,117 @@
+"""Words and tables for people: states, ages, sizes, columns.
+
+Hand-made, because a table library costs more time to import than ``offload jobs`` may take.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from offload.cli.terminal import STDOUT, is_terminal, paint, wants_colour
+from offload.model.counts import Counts
+from offload.model.resources import Resources, format_cpus, format_duration, format_memory
+from offload.wire.api import JobView
+
+STATE_STYLES: Final = {
+    "pending": "yellow",
+    "running": "cyan",
+    "succeeded": "green",
+    "failed": "red",
+    "cancelled": "dim",
+    "lost": "yellow",
+}
+_GAP: Final = "  "
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
+    """Columns as wide as their content; on a terminal the last one is cut at its edge."""
+    cells = [list(headers), *(list(map(_one_line, row)) for row in rows)]
+    widths = [max(len(row[at]) for row in cells) for at in range(len(headers))]
+    room = shutil.get_terminal_size().columns if is_terminal(STDOUT) else 1 << 30
+    room = max(room - len(indent) - sum(widths[:-1]) - len(_GAP) * (len(widths) - 1), len(headers[-1]), 12)
+    colour = wants_colour(STDOUT)
+    lines = []
+    for number, row in enumerate(cells):
+        row[-1] = row[-1] if len(row[-1]) <= room else row[-1][: room - 1] + "…"
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        padded[-1] = row[-1]
+        styled = [
+            paint(cell, "bold" if number == 0 else STATE_STYLES.get(cell.strip(), ""), colour=colour)
+            for cell in padded
+        ]
+        lines.append((indent + _GAP.join(styled)).rstrip())
+    return "\n".join(lines)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()) if text.isprintable() is False else text
+
+
+def state_word(state: str) -> str:
+    """A state, in its colour on a terminal."""
+    return paint(state, STATE_STYLES.get(state, ""), colour=wants_colour(STDOUT))
+
+
+def ago(then: float, now: float) -> str:
+    """``3m ago``; a clock that runs behind gives ``0s ago``."""
+    return f"{span(now - then)} ago"
+
+
+def span(seconds: float) -> str:
+    """A duration in whole seconds and its largest units."""
+    return format_duration(seconds) if seconds >= 60 else f"{max(seconds, 0):.0f}s"  # noqa: PLR2004
+
+
+def moment(then: float) -> str:
+    """Local date and time."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(then))
+
+
+def duration_of(job: JobView, now: float) -> str:
+    """How long a job has run, or ran; empty if it never started."""
+    return "" if job.started is None else span((job.ended or now) - job.started)
+
+
+def size(count: float) -> str:
+    """``34 kB``: sizes of files, in powers of 1000 as file managers show them."""
+    value = float(count)
+    for unit in ("bytes", "kB", "MB"):
+        if value < 1000:  # noqa: PLR2004
+            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} GB"
+
+
+def number_of(count: int, thing: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{count} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
+def resources_text(resources: Resources) -> str:
+    """``2 CPUs, 4 GiB memory, 1 GPU``."""
+    parts = [format_cpus(resources.cpus)]
+    if resources.memory is not None:
+        parts.append(f"{format_memory(resources.memory)} memory")
+    if resources.gpus:
+        parts.append(number_of(resources.gpus, "GPU"))
+    return ", ".join(parts)
+
+
+def total(counts: Counts) -> int:
+    """All tasks."""
+    return counts.pending + counts.running + counts.succeeded + counts.failed + counts.cancelled
+
+
+def counts_text(counts: Counts) -> str:
+    """``18 succeeded, 2 failed`` of 20."""
+    named = {
+        "pending": counts.pending,
+        "running": counts.running,
+        "succeeded": counts.succeeded,
+        "failed": counts.failed,
+        "cancelled": counts.cancelled,
+    }
+    return ", ".join(f"{count} {state}" for state, count in named.items() if count)

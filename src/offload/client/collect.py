@@ -1,0 +1,122 @@
+"""Bringing results home: into the directory that the job came from, or into any other one.
+
+A plain job plays back into its home. The tasks of an array would overwrite each other there, so task N goes
+to ``results/JOB/N/`` below it; an ``.offloadignore`` beside them keeps these files from being sent along with
+the next job. Nothing that differs at home is ever overwritten, and collecting twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from offload.client.api import Api
+from offload.errors import JobNotFinishedError, PlaybackError, ResultsGoneError
+from offload.model.manifest import Manifest, decode_manifest
+from offload.snapshot.playback import PlaybackReport, play_back
+from offload.wire.api import JobView, TaskView
+from offload.wire.blob_client import HttpBlobs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """What came home from one task.
+
+    Attributes:
+        task: its index.
+        target: the directory that it was played back into.
+        size: bytes of all result files.
+        report: which files are new, changed, the same, or lie beside one that was edited at home.
+    """
+
+    task: int
+    target: Path
+    size: int
+    report: PlaybackReport
+
+
+def collect(api: Api, job: JobView, *, to: Path | None = None) -> list[Collected]:
+    """Play back everything that the job's tasks made.
+
+    Args:
+        api: the launcher.
+        job: a job that has ended.
+        to: where to; None is where the job came from.
+
+    Raises:
+        JobNotFinishedError: it hasn't ended.
+        ResultsGoneError: its results are past their retention.
+        PlaybackError: its home is another machine, has gone, or can't be written.
+        DiskFullError: there is no space; what was made is still with the launcher.
+    """
+    if not job.state.is_terminal:
+        raise JobNotFinishedError(
+            f"{job.id} hasn't ended yet, so there is nothing to collect.",
+            next_step=f"Wait for it: offload wait {job.id}",
+        )
+    if job.results_removed:
+        raise ResultsGoneError(
+            f"The results of {job.id} are past their retention and were removed.",
+            next_step=f"Run it once more: offload rerun {job.id}",
+        )
+    made = [task for task in api.tasks(job.id) if task.results]
+    if not made:
+        return []
+    home = to.absolute() if to else home_of(job)
+    return api.patiently(lambda: list(_play_back_all(api, job, made, home, elsewhere=to is not None)))
+
+
+def home_of(job: JobView) -> Path:
+    """The directory on this machine that the job came from.
+
+    Raises:
+        PlaybackError: it is on another machine, or no longer there.
+    """
+    parts = urlsplit(job.spec.home)
+    home = Path(os.fsdecode(unquote_to_bytes(parts.path)))
+    step = f"Say where they should go: offload collect {job.id} --to DIR"
+    if parts.netloc.lower() != socket.gethostname().lower():
+        raise PlaybackError(f"The results of {job.id} belong to {home} on {parts.netloc}.", next_step=step)
+    if not home.is_dir():
+        raise PlaybackError(
+            f"The results of {job.id} belong to {home}, which is no longer there.", next_step=step
+        )
+    return home
+
+
+def _play_back_all(
+    api: Api, job: JobView, made: list[TaskView], home: Path, *, elsewhere: bool
+) -> Iterator[Collected]:
+    with api.dial() as connection:
+        blobs = HttpBlobs(connection, "/v1")
+        # Elsewhere nothing of the snapshot lies, so whatever lies there is kept.
+        plain = not elsewhere and not job.spec.is_array
+        before = decode_manifest(blobs.get_manifest(job.spec.snapshot)) if plain else Manifest()
+        for task in made:
+            results = decode_manifest(blobs.get_manifest(str(task.results)))
+            target = _target(job, task.index, home, elsewhere=elsewhere)
+            report = play_back(results, before, blobs, target, job.id)
+            yield Collected(task=task.index, target=target, size=results.size, report=report)
+
+
+def _target(job: JobView, task: int, home: Path, *, elsewhere: bool) -> Path:
+    if not job.spec.is_array:
+        folder = home
+    elif elsewhere:
+        folder = home / str(task)
+    else:
+        folder = home / "results" / job.id / str(task)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if job.spec.is_array and not elsewhere:
+            (folder.parent / ".offloadignore").write_text("*\n")
+    except OSError as error:
+        raise PlaybackError(
+            f"{folder} can't be made: {error.strerror}.",
+            next_step=f"Choose another place: offload collect {job.id} --to DIR",
+        ) from error
+    return folder

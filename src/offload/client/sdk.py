@@ -1,0 +1,89 @@
+"""Offload from Python: the same job as on the command line, as an object.
+
+>>> job = offload.run("fit.R", "--rounds", "500", cpus=2, memory="4Gi")
+>>> job.wait()
+>>> job.collect()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from offload.client.api import Api
+from offload.client.collect import Collected, collect
+from offload.client.plan import make_plan
+from offload.client.streams import follow_events, follow_logs
+from offload.client.submit import prepare, submit
+from offload.errors import UsageError
+from offload.wire.api import JobView
+from offload.wire.frames import Frame
+
+
+class Job:
+    """A job, wherever it was submitted.
+
+    Attributes:
+        id: its id.
+    """
+
+    def __init__(self, id: str, *, api: Api | None = None) -> None:  # noqa: A002  what people call it
+        self.id = id
+        self._api = api or Api()
+
+    def __repr__(self) -> str:
+        return f"Job({self.id!r})"
+
+    def status(self) -> JobView:
+        """How it stands now."""
+        return self._api.job(self.id)
+
+    def logs(self, *, task: int | None = None, follow: bool = False) -> Iterator[Frame]:
+        """What it printed; with ``follow`` as it is printed, until it has ended."""
+        return follow_logs(self._api.again(), self.id, task=task, follow=follow)
+
+    def wait(self) -> JobView:
+        """Wait until it has ended."""
+        for _ in follow_events(self._api, self.id):
+            pass
+        return self.status()
+
+    def collect(self, to: Path | str | None = None) -> list[Collected]:
+        """Bring its results home, or into the directory ``to``."""
+        return collect(self._api, self.status(), to=None if to is None else Path(to))
+
+    def cancel(self) -> JobView:
+        """End it; what it made until then is kept."""
+        return self._api.cancel(self.id)
+
+
+def run(
+    script: str,
+    *arguments: str,
+    root: Path | str | None = None,
+    env: Mapping[str, str] | None = None,
+    **settings: object,
+) -> Job:
+    """Send a script of the working directory, with the directory, and return its job.
+
+    Args:
+        script: path of the script; ``--`` runs the command that ``arguments`` are.
+        arguments: what the script gets.
+        root: the directory to send; the working directory by default.
+        env: variables that the script sees.
+        settings: what else ``offload run`` takes, by the names of its options: ``cpus=2``, ``memory="4Gi"``,
+            ``time="2h"``, ``array="1-20"``, ``retries=1``, ``name="nightly"``, ``on="local"`` …
+
+    Raises:
+        UsageError: a setting isn't valid; every mistake is named.
+        OffloadError: as :func:`offload.client.submit.prepare` says.
+    """
+    is_command = script == "--"
+    words = list(arguments) if is_command else [script, *arguments]
+    if not words:
+        raise UsageError("There is no command to run.", next_step='offload.run("--", "make", "-j4")')
+    options = [(name.replace("_", "-"), str(value)) for name, value in settings.items()]
+    options += [("env", f"{name}={value}") for name, value in (env or {}).items()]
+    api = Api()
+    plan = make_plan(words, is_command=is_command, options=options, root=Path(root) if root else None)
+    return Job(submit(api, plan, prepare(api, plan)).id, api=api)
