@@ -1,0 +1,108 @@
+"""From the words that a person typed to what will be run."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from offload.client.plan import choose_cluster, home_uri, make_plan, make_spec
+from offload.errors import ScriptNotFoundError, UnknownClusterError, UsageError
+from offload.model.array import Array
+from offload.wire.api import ClusterView
+
+LOCAL = ClusterView(name="local", backend="local", available=True, session_env=("R_LIBS", "LANG"))
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    root = tmp_path / "my project"
+    (root / "src").mkdir(parents=True)
+    (root / "fit.R").write_text("# offload: cpus=2\ncat(1)\n")
+    (root / "src" / "prepare.py").write_text("print(1)\n")
+    monkeypatch.chdir(root)
+    return root
+
+
+def test_a_script_runs_in_the_directory_where_the_person_stands(project):
+    plan = make_plan(["fit.R", "--rounds", "5"])
+    assert plan.command == ("Rscript", "fit.R", "--rounds", "5")
+    assert (plan.root, plan.directory, plan.script, plan.name) == (project, ".", "fit.R", "fit.R")
+    assert plan.settings.cpus == 2
+
+
+def test_with_a_root_above_the_command_starts_in_the_same_place_below_it(project, monkeypatch):
+    monkeypatch.chdir(project / "src")
+    plan = make_plan(["prepare.py"], root=project)
+    assert (plan.directory, plan.script, plan.command) == ("src", "src/prepare.py", ("python3", "prepare.py"))
+    assert make_plan(["../fit.R"], root=Path("..")).script == "fit.R"
+
+
+def test_an_absolute_path_below_the_root_becomes_relative(project):
+    assert make_plan([str(project / "src/prepare.py")]).command == ("python3", "src/prepare.py")
+
+
+def test_a_command_is_taken_as_it_is(project):
+    plan = make_plan(["make", "-j4"], is_command=True, options=[("name", "build")])
+    assert (plan.command, plan.name, plan.script) == (("make", "-j4"), "build", None)
+
+
+def test_an_unknown_script_suggests_near_ones_and_the_command_form(project):
+    with pytest.raises(ScriptNotFoundError) as caught:
+        make_plan(["fti.R"])
+    assert caught.value.next_step.startswith("Did you mean fit.R?")
+    assert "offload run -- fti.R" in caught.value.next_step
+
+
+def test_a_script_outside_the_root_is_refused(project, monkeypatch):
+    monkeypatch.chdir(project / "src")
+    with pytest.raises(ScriptNotFoundError, match="would not be sent"):
+        make_plan(["../fit.R"])
+
+
+def test_a_directory_is_no_script(project):
+    with pytest.raises(ScriptNotFoundError, match="is a directory"):
+        make_plan(["src"])
+
+
+def test_a_root_that_does_not_hold_this_directory_is_refused(project, tmp_path):
+    (tmp_path / "other").mkdir()
+    with pytest.raises(UsageError, match="not below the root"):
+        make_plan(["fit.R"], root=tmp_path / "other")
+
+
+def test_an_argument_that_is_no_text_is_refused(project):
+    with pytest.raises(UsageError, match="valid UTF-8"):
+        make_plan(["fit.R", os.fsdecode(b"caf\xe9")])
+
+
+def test_the_spec_holds_what_was_asked_and_the_session_variables_that_are_set(project):
+    plan = make_plan(["fit.R"], options=[("array", "1-3"), ("env", "LANG=C"), ("time", "1h")])
+    spec = make_spec(plan, LOCAL, snapshot="sha256:0", environ={"R_LIBS": "/r", "LANG": "de", "SECRET": "x"})
+    assert spec.env == {"R_LIBS": "/r", "LANG": "C"}
+    assert (spec.cluster, spec.is_array, len(spec.array), spec.time_limit) == ("local", True, 3, 3600.0)
+    assert spec.resources.cpus == 2
+    assert spec.home == home_uri(project)
+    assert spec.home.endswith("/my%20project")
+
+
+def test_a_plain_job_has_one_task_with_index_one(project):
+    spec = make_spec(make_plan(["fit.R"]), LOCAL, snapshot="sha256:0", environ={})
+    assert (spec.is_array, spec.array, spec.stdin) == (False, Array(), None)
+
+
+def test_a_session_variable_that_is_no_text_stays_at_home(project):
+    odd = os.fsdecode(b"/libs/\xe9")
+    spec = make_spec(make_plan(["fit.R"]), LOCAL, snapshot="sha256:0", environ={"R_LIBS": odd})
+    assert spec.env == {}
+
+
+def test_without_a_name_the_only_cluster_or_local_is_taken():
+    far = ClusterView(name="far", backend="kubernetes", available=True)
+    assert choose_cluster([far], None) is far
+    assert choose_cluster([far, LOCAL], None) is LOCAL
+
+
+def test_an_unknown_cluster_lists_the_right_ones():
+    with pytest.raises(UnknownClusterError) as caught:
+        choose_cluster([LOCAL], "locla")
+    assert caught.value.next_step == "Choose one with --on: local."

@@ -1,0 +1,66 @@
+"""What a job was asked for, and who asked."""
+
+import pytest
+
+from offload.client.directives import Directive
+from offload.client.settings import COMMAND_LINE, KEYS, Settings, merge
+from offload.errors import UsageError
+from offload.model.array import parse_array
+
+
+def test_nothing_asked_gives_the_defaults():
+    assert merge([], [], {}) == Settings()
+
+
+def test_the_command_line_wins_over_a_directive_and_origins_are_told():
+    settings = merge(
+        [Directive(2, "cpus", "4"), Directive(3, "memory", "8Gi")], [("cpus", "2")], {}, script="fit.R"
+    )
+    assert (settings.cpus, settings.memory) == (2.0, 8 << 30)
+    assert settings.origins == {"cpus": COMMAND_LINE, "memory": "line 3 of fit.R"}
+
+
+def test_every_key_can_be_a_directive():
+    texts = {
+        "cpus": "0.5", "memory": "1Gi", "gpus": "2", "time": "2h", "grace": "0", "array": "1-3",
+        "retries": "1",
+        "env": "A=1", "name": "n", "on": "local", "stdin": "in.txt", "size-limit": "1GB",
+    }  # fmt: skip
+    assert texts.keys() == KEYS.keys()
+    settings = merge([Directive(1, key, text) for key, text in texts.items()], [], {})
+    assert settings == Settings(
+        cpus=0.5, memory=1 << 30, gpus=2, time=7200.0, grace=0.0, array=parse_array("1-3"), retries=1,
+        env={"A": "1"}, name="n", on="local", stdin="in.txt", size_limit=10**9, origins=settings.origins,
+    )  # fmt: skip
+
+
+def test_variables_of_both_are_joined_and_one_without_value_comes_from_the_session():
+    settings = merge(
+        [Directive(1, "env", "A=1"), Directive(1, "env", "B=1")], [("env", "B=2"), ("env", "C")], {"C": "3"}
+    )
+    assert settings.env == {"A": "1", "B": "2", "C": "3"}
+    assert settings.origins["env.A"] == "line 1 of the script"
+    assert settings.origins["env.B"] == COMMAND_LINE
+
+
+def test_all_mistakes_are_told_at_once_with_where_they_are():
+    with pytest.raises(UsageError) as caught:
+        merge(
+            [Directive(4, "cpu", "4"), Directive(5, "", "gpus"), Directive(6, "memory", "lots")],
+            [("gpus", "-1"), ("array", "1-x"), ("env", "1A=2"), ("env", "MISSING"), ("env", "OFFLOAD_X=1")],
+            {},
+            script="fit.R",
+        )
+    sentence = caught.value.sentence
+    for part in (
+        "Line 4 of fit.R: 'cpu' can't be asked for",
+        "Line 5 of fit.R: 'gpus' is not of the form key=value",
+        "Line 6 of fit.R: 'lots' is not an amount of memory",
+        "--gpus: '-1' is not a whole number",
+        "--array: The array range is not valid",
+        "--env: '1A' is not the name of a variable",
+        "--env: MISSING is not set here",
+        "--env: OFFLOAD_X is set by Offload itself",
+    ):
+        assert part in sentence
+    assert "A directive can set: cpus, memory, gpus," in caught.value.next_step
