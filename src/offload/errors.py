@@ -248,3 +248,9 @@ class StoreError(OffloadError):
     """The store can't be opened, or belongs to a newer version of Offload."""
 
     code = "store"
+
+
+class InternalError(OffloadError):
+    """A mistake in Offload itself; the launcher's log has the details."""
+
+    code = "internal"

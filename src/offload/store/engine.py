@@ -6,7 +6,9 @@ never waits for the network.
 
 SQLite has one writer at a time. A transaction that reads first and then writes under SQLite's default
 ``BEGIN`` fails with "database is locked" when two overlap, whatever the busy timeout; ``BEGIN IMMEDIATE``
-queues them instead. One thread does all of it, since there is nothing to gain from a second.
+queues them instead. One thread does all of it, since there is nothing to gain from a second. On PostgreSQL
+it is one thread too: ids of events must become visible in their order, or a reader that resumes from one
+misses another.
 """
 
 from __future__ import annotations
@@ -28,7 +30,6 @@ from offload.store.migrate import upgrade
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_POSTGRESQL_THREADS: Final = 4
 _PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=NORMAL",
@@ -43,8 +44,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        threads = 1 if engine.dialect.name == "sqlite" else _POSTGRESQL_THREADS
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="store")
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="store")
 
     @classmethod
     def open(cls, url: str) -> Store:

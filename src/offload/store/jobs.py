@@ -6,7 +6,7 @@ import difflib
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, case, insert, select, update
+from sqlalchemy import Connection, Row, case, func, insert, select, update
 
 from offload.errors import BlobMissingError, JobNotFoundError
 from offload.lifecycle.job import PoolFacts, job_state
@@ -169,6 +169,12 @@ def unfinished(connection: Connection) -> list[str]:
     busy = jobs.c.state.in_(_UNFINISHED) | ~pools.c.released
     query = select(jobs.c.id).join(pools, pools.c.job == jobs.c.id).where(busy)
     return list(connection.execute(query.order_by(jobs.c.number)).scalars())
+
+
+def count_unfinished(connection: Connection) -> int:
+    """How many jobs have work left."""
+    query = select(func.count()).select_from(jobs).where(jobs.c.state.in_(_UNFINISHED))
+    return int(connection.execute(query).scalar_one())
 
 
 def request_cancel(connection: Connection, job: str, now: float) -> JobView:

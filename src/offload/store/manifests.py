@@ -52,6 +52,13 @@ def touch(connection: Connection, digest: str, now: float) -> bool:
     return connection.execute(found).rowcount == 1
 
 
+def blobs_of(connection: Connection, digest: str) -> list[str]:
+    """The blobs that a manifest names."""
+    return list(
+        connection.execute(select(manifest_blobs.c.blob).where(manifest_blobs.c.manifest == digest)).scalars()
+    )
+
+
 def refer(connection: Connection, job: str, digest: str) -> None:
     """Note that a job needs a manifest (or a lone blob)."""
     insert_missing(connection, references, [{"job": job, "digest": digest}])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select, update
@@ -12,6 +11,7 @@ from offload.model.ids import PoolId, RunnerId, pool_of_runner
 from offload.model.reasons import Reason
 from offload.model.states import State
 from offload.store import events, jobs, manifests, tasks
+from offload.store.schema import jobs as jobs_table
 from offload.store.schema import pools, runners
 from offload.store.views import reason_of, to_text
 
@@ -26,9 +26,9 @@ def released(connection: Connection, pool: PoolId) -> None:
     connection.execute(update(pools).where(pools.c.id == pool).values(released=True, waiting=None))
 
 
-def wanted(connection: Connection, pool: PoolId) -> int | None:
-    """How many runners the backend was last told to keep."""
-    return connection.execute(select(pools.c.wanted).where(pools.c.id == pool)).scalar()
+def wanted_of(connection: Connection, job: str) -> int | None:
+    """How many runners of a job the backend was last told to keep."""
+    return connection.execute(select(pools.c.wanted).where(pools.c.job == job)).scalar()
 
 
 def waits(connection: Connection, pool: PoolId, reason: Reason | None, now: float) -> bool:
@@ -88,9 +88,24 @@ def ended(connection: Connection, runner: RunnerId, reason: Reason, now: float) 
     return True
 
 
-def live_runners(connection: Connection, pools_of: Sequence[str] | None = None) -> list[RunnerId]:
-    """Runners that weren't seen to have ended, of some pools or of all."""
-    query = select(runners.c.id).where(runners.c.ended.is_(None))
-    if pools_of is not None:
-        query = query.where(runners.c.pool.in_(pools_of))
-    return [RunnerId(found) for found in connection.execute(query).scalars()]
+def speaks(connection: Connection, runner: RunnerId, now: float) -> str:
+    """A runner called: the job that it works for.
+
+    Raises:
+        PoolReleasedError: its pool is unknown or done, or this runner was seen to have ended.
+    """
+    row = connection.execute(select(pools).where(pools.c.id == pool_of_runner(runner))).one_or_none()
+    if row is None or row.released:
+        raise PoolReleasedError(f"There is no more work for {runner}.")
+    manifests.insert_missing(connection, runners, [{"id": runner, "pool": row.id, "hello": now}])
+    if connection.execute(select(runners.c.ended).where(runners.c.id == runner)).scalar() is not None:
+        raise PoolReleasedError(f"{runner} was seen to have ended; its leases are lost.")
+    return str(row.job)
+
+
+def live_runners(connection: Connection, cluster: str) -> set[RunnerId]:
+    """Runners on a cluster that weren't seen to have ended."""
+    query = select(runners.c.id).join(pools, pools.c.id == runners.c.pool)
+    query = query.join(jobs_table, jobs_table.c.id == pools.c.job)
+    query = query.where(runners.c.ended.is_(None), jobs_table.c.cluster == cluster, ~pools.c.released)
+    return {RunnerId(found) for found in connection.execute(query).scalars()}

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from offload.errors import TaskNotFoundError
+from offload.errors import LeaseLostError, TaskNotFoundError
 from offload.lifecycle.task import (
     CancelRequested,
     Completed,
@@ -229,15 +229,36 @@ def end_pending(connection: Connection, job: str, reason: Reason | None, now: fl
     return sum(apply(connection, row, event, wish, now) is not None for row in rows)
 
 
-def attempt_of_token(connection: Connection, token: str) -> tuple[str, int, int] | None:
-    """Job, task index and attempt number that a lease token was given for; None for an unknown token."""
-    row = connection.execute(select(attempts).where(attempts.c.token == token)).one_or_none()
-    return None if row is None else (row.job, row.task, row.number)
+def attempt_held(connection: Connection, token: str) -> tuple[str, int, int]:
+    """Job, task index and attempt number of a lease.
+
+    Raises:
+        LeaseLostError: no runner holds it (any more).
+    """
+    row = connection.execute(select(tasks).where(tasks.c.token == token)).one_or_none()
+    if row is None:
+        raise LeaseLostError("This lease isn't held any more.")
+    return row.job, row.task, row.attempts
 
 
 def holds(connection: Connection, token: str) -> bool:
     """Whether the lease is still held."""
     return connection.execute(select(tasks.c.task).where(tasks.c.token == token)).first() is not None
+
+
+def any_held(connection: Connection) -> bool:
+    """Whether any lease is held."""
+    return (
+        connection.execute(select(tasks.c.task).where(tasks.c.token.is_not(None)).limit(1)).first()
+        is not None
+    )
+
+
+def renew_all(connection: Connection, expires: float) -> int:
+    """Move the expiry of every lease; how many there are."""
+    return connection.execute(
+        update(tasks).where(tasks.c.token.is_not(None)).values(expires=expires)
+    ).rowcount
 
 
 def get(connection: Connection, job: str, index: int) -> TaskView:

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from offload.errors import ProtocolError
 
@@ -31,6 +31,9 @@ class Stream(IntEnum):
     STDOUT = 1
     STDERR = 2
     NOTICE = 3
+
+
+_STREAMS: Final = frozenset(Stream)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,35 @@ def decode_header(header: bytes) -> tuple[Frame, int]:
     if magic != _MAGIC or length > MAX_PAYLOAD or stream not in (0, 1, 2, 3):
         raise ProtocolError("This is not a log frame.")
     return Frame(Stream(stream), attempt, task, seq, time, b""), length
+
+
+class Span(NamedTuple):
+    """Where a whole frame lies in some bytes, and what its head says."""
+
+    stream: int
+    attempt: int
+    task: int
+    seq: int
+    start: int
+    end: int
+
+
+def spans(data: bytes) -> Iterator[Span]:
+    """The whole frames at the start of ``data``; a frame that is cut short at its end is left out.
+
+    Raises:
+        ProtocolError: what follows the frames so far is not one.
+    """
+    at, size = 0, len(data)
+    while at + HEADER_SIZE <= size:
+        magic, stream, attempt, task, seq, _, length = _HEADER.unpack_from(data, at)
+        if magic != _MAGIC or length > MAX_PAYLOAD or stream not in _STREAMS:
+            raise ProtocolError("This is not a log frame.")
+        end = at + HEADER_SIZE + length
+        if end > size:
+            return
+        yield Span(stream, attempt, task, seq, at, end)
+        at = end
 
 
 def decode_frames(chunks: Iterable[bytes]) -> Iterator[Frame]:

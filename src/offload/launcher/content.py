@@ -1,0 +1,105 @@
+"""Blobs and manifests together, and the one lock that garbage collection shares with whoever begins to need
+them.
+
+A blob is needed once a manifest or a job refers to it. Between seeing that it is there and writing that
+reference lies a moment in which the janitor must not delete it: both hold ``lock`` for that moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Final
+
+from offload.errors import BlobMissingError, ManifestInvalidError
+from offload.launcher.clock import Clock
+from offload.model.ids import JobId
+from offload.model.manifest import decode_manifest, digest_of
+from offload.store import manifests
+from offload.store.blobs import BlobFiles
+from offload.store.engine import Store
+from offload.wire.encoding import decode_difference
+from offload.wire.packs import encode_pack
+
+_CHUNK: Final = 1 << 20
+"""Bytes that are worth the way into a thread."""
+
+
+class Content:
+    """What is stored under digests."""
+
+    def __init__(self, files: BlobFiles, store: Store, clock: Clock) -> None:
+        self.files = files
+        self.lock = asyncio.Lock()
+        self._store = store
+        self._clock = clock
+
+    async def missing(self, digests: Iterable[str]) -> list[str]:
+        """Which of these blobs aren't there, sorted."""
+        return sorted(await asyncio.to_thread(self.files.missing, tuple(digests)))
+
+    async def receive(self, body: AsyncIterator[bytes]) -> None:
+        """Store the blobs of a pack as it comes in; never more than about a megabyte is in memory.
+
+        Raises:
+            ProtocolError: this is no pack.
+            BlobCorruptError: bytes aren't what their digest names; the blobs before are kept.
+            DiskFullError: there is no space left.
+        """
+        with self.files.receive() as receiver:
+            held = bytearray()
+            async for chunk in body:
+                held += chunk
+                if len(held) >= _CHUNK:
+                    await asyncio.to_thread(receiver.feed, bytes(held))
+                    held.clear()
+            await asyncio.to_thread(receiver.feed, bytes(held))
+            receiver.close()
+
+    async def send(self, digests: tuple[str, ...]) -> AsyncIterator[bytes]:
+        """The pack of these blobs; raises ``BlobMissingError`` or ``BlobCorruptError`` at once."""
+        pieces = encode_pack(await asyncio.to_thread(self.files.fetch, digests))
+        return _each(pieces, await asyncio.to_thread(next, pieces, b""))
+
+    async def has_manifest(self, digest: str) -> bool:
+        """Whether a manifest and every blob that it names are there; if so, they are spared for a while."""
+        async with self.lock:
+            if not await self._store.run(manifests.touch, digest, self._clock.now()):
+                return False
+            return not await self.missing(await self._store.run(manifests.blobs_of, digest))
+
+    async def get_manifest(self, digest: str) -> bytes:
+        """A manifest's canonical bytes; raises ``BlobMissingError`` when it isn't there."""
+        return await self._store.run(manifests.get, digest)
+
+    async def put_manifest(
+        self, digest: str, body: bytes, *, base: str | None = None, job: JobId | None = None
+    ) -> None:
+        """Store a manifest. ``base``: ``body`` is the difference to that one. ``job``: it needs the manifest.
+
+        Raises:
+            ManifestInvalidError: this is no manifest, or not the one that ``digest`` names.
+            BlobMissingError: it names blobs that aren't there, or the base isn't.
+        """
+        if base:
+            known = await self.get_manifest(base)
+            body = await asyncio.to_thread(decode_difference, body, known, digest)
+        if digest_of(body) != digest:
+            raise ManifestInvalidError("The manifest isn't the one that its digest names.")
+        manifest = await asyncio.to_thread(decode_manifest, body)
+        async with self.lock:
+            if missing := await self.missing(manifest.blobs()):
+                raise BlobMissingError(
+                    f"{len(missing)} files of the manifest aren't with the launcher.",
+                    details={"digests": missing},
+                )
+            await self._store.run(manifests.put, digest, body, manifest, self._clock.now())
+            if job is not None:
+                await self._store.run(manifests.refer, job, digest)
+
+
+async def _each(pieces: Iterator[bytes], first: bytes) -> AsyncIterator[bytes]:
+    piece = first
+    while piece:
+        yield piece
+        piece = await asyncio.to_thread(next, pieces, b"")

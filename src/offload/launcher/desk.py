@@ -1,0 +1,110 @@
+"""The lease desk: what runners say, and what they are told.
+
+A lease call carries everything that isn't bulk, in both directions. When there is nothing to say it waits
+for a while; a newer call of the same runner makes the older one return at once, so a completion never waits
+behind a long poll. All of a call is one transaction, and repeating it changes nothing: a lease whose answer
+got lost is handed out again, a completion that was counted is settled again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from offload.errors import ProtocolError
+from offload.launcher.clock import Clock
+from offload.launcher.hub import Hub
+from offload.model.ids import RunnerId, job_of_pool, pool_of_runner
+from offload.store import jobs, leases, pools
+from offload.store.engine import Store
+from offload.wire.runner_protocol import PROTOCOL_VERSION, Hello, LeaseRequest, LeaseResponse, Welcome
+
+TTL: Final = 60.0
+"""Seconds after which a silent runner's lease may be lost."""
+POLL: Final = 20.0
+"""Seconds that a call with nothing to say waits; three of them fit into a lease."""
+
+
+class Desk:
+    """Speaks with runners; ``ttl`` and ``poll`` in seconds."""
+
+    def __init__(self, store: Store, hub: Hub, clock: Clock, *, ttl: float = TTL, poll: float = POLL) -> None:
+        self._store = store
+        self._hub = hub
+        self._clock = clock
+        self._ttl = ttl
+        self._poll = poll
+        self._newest: dict[str, object] = {}
+
+    async def hello(self, hello: Hello) -> Welcome:
+        """Welcome a runner.
+
+        Raises:
+            ProtocolError: it speaks another version.
+            PoolReleasedError: there is no work for it (any more).
+        """
+        if hello.protocol != PROTOCOL_VERSION:
+            raise ProtocolError(
+                f"The runner speaks version {hello.protocol} of the protocol, not {PROTOCOL_VERSION}.",
+                next_step="Install the same version of Offload at both ends.",
+            )
+        runner = RunnerId(hello.runner)
+        await self._store.run(pools.hello, runner, self._clock.now())
+        job = job_of_pool(pool_of_runner(runner))
+        view = await self._store.run(jobs.get, job)
+        self._hub.job_changed(job)
+        spec = view.spec
+        return Welcome(
+            job=job,
+            tasks=len(spec.array),
+            command=spec.command,
+            directory=spec.directory,
+            snapshot=spec.snapshot,
+            cpus=spec.resources.cpus,
+            memory=spec.resources.memory,
+            gpus=spec.resources.gpus,
+            time_limit=spec.time_limit,
+            grace=spec.grace,
+            env=spec.env,
+            stdin=spec.stdin,
+            poll=self._poll,
+            lease_ttl=self._ttl,
+        )
+
+    async def lease(self, request: LeaseRequest) -> LeaseResponse:
+        """Do what the call asks for; wait when there is nothing to say, until there is.
+
+        Raises:
+            PoolReleasedError: the runner's pool is done, or the runner was seen to have ended.
+        """
+        job = job_of_pool(pool_of_runner(RunnerId(request.runner)))
+        runner = f"runner:{request.runner}"
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._poll
+        with self._newest_call(request.runner) as call, self._hub.listen(f"desk:{job}", runner) as bell:
+            while self._newest.get(request.runner) is call:
+                response = await self._exchange(request)
+                if response != LeaseResponse() or self._hub.stopping:
+                    return response
+                if not await bell.wait(deadline - loop.time()):
+                    break
+        return LeaseResponse()
+
+    @contextmanager
+    def _newest_call(self, runner: str) -> Iterator[object]:
+        call = object()
+        self._newest[runner] = call
+        self._hub.ring(f"runner:{runner}")
+        try:
+            yield call
+        finally:
+            if self._newest.get(runner) is call:
+                del self._newest[runner]
+
+    async def _exchange(self, request: LeaseRequest) -> LeaseResponse:
+        done = await self._store.run(leases.exchange, request, self._clock.now(), self._ttl)
+        if done.changed:
+            self._hub.job_changed(done.job, desk=done.concerns_others)
+        return done.response

@@ -1,0 +1,153 @@
+"""One job's log on disk: frames in the order in which they arrived, only ever appended to.
+
+What is in the file is the whole truth. How far an attempt's output is kept is found by walking the file
+once; a frame that a crash cut short is cut off then. An append is one write, and one that fails is taken
+back, so the file always ends with a whole frame. Nothing here keeps a file open between two calls.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from offload.errors import DiskFullError, ProtocolError
+from offload.wire.frames import HEADER_SIZE, MAX_PAYLOAD, Span, Stream, spans
+
+_log = logging.getLogger(__name__)
+_BLOCK: Final = MAX_PAYLOAD + HEADER_SIZE
+"""Bytes read at a time: the largest frame fits."""
+
+
+@dataclass(slots=True)
+class LogFile:
+    """A job's log, as far as it is kept.
+
+    Attributes:
+        path: of the file, which need not exist.
+        size: bytes of whole frames.
+        next_seq: by (task, attempt): every frame below is kept.
+    """
+
+    path: Path
+    size: int = 0
+    next_seq: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, path: Path) -> LogFile:
+        """Find out what is kept; cut off a last frame that isn't whole."""
+        found = cls(path)
+        for span, end in walk(path):
+            found.next_seq[span.task, span.attempt] = span.seq + 1
+            found.size = end
+        if path.exists() and (torn := path.stat().st_size - found.size):
+            _log.warning("Cut %d bytes of a torn frame off %s.", torn, path, extra={"action": "cut"})
+            os.truncate(path, found.size)
+        return found
+
+    def append(self, task: int, attempt: int, data: bytes) -> int:
+        """Keep the frames of an attempt that aren't kept yet, up to a gap; how many bytes were looked at.
+
+        What isn't looked at is a frame that is cut short, or comes after frames that were never sent.
+
+        Raises:
+            ProtocolError: these are no frames, or frames of another attempt.
+            DiskFullError: there is no space; nothing of them is kept.
+        """
+        key = task, attempt
+        seq = self.next_seq.get(key, 0)
+        kept: list[bytes] = []
+        at = 0
+        for span in spans(data):
+            if span.stream != Stream.PING:
+                if (span.task, span.attempt) != key:
+                    raise ProtocolError("A log frame belongs to another attempt than the lease.")
+                if span.seq > seq:
+                    break
+                if span.seq == seq:
+                    kept.append(data[span.start : span.end])
+                    seq += 1
+            at = span.end
+        self._write(b"".join(kept))
+        self.next_seq[key] = seq
+        return at
+
+    def _write(self, data: bytes) -> None:
+        if not data:
+            return
+        try:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            try:
+                self._write_all(descriptor, data)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise DiskFullError(
+                "The launcher has no space left for what the job prints.",
+                next_step="Free space on the disk of the launcher; the output waits and goes on by itself.",
+            ) from error
+        self.size += len(data)
+
+    def _write_all(self, descriptor: int, data: bytes) -> None:
+        try:
+            written = os.write(descriptor, data)
+            while written < len(data):
+                written += os.write(descriptor, memoryview(data)[written:])
+        except OSError:
+            os.ftruncate(descriptor, self.size)
+            raise
+
+
+def walk(path: Path) -> Iterator[tuple[Span, int]]:
+    """All whole frames of a file, and at which byte each ends; stops at what is no frame."""
+    at = 0
+    with contextlib.suppress(ProtocolError):
+        while block := read_frames(path, at, None):
+            for span in spans(block):
+                yield span, at + span.end
+            at += len(block)
+
+
+def read_frames(path: Path, at: int, limit: int | None) -> bytes:
+    """Whole frames from a byte position on, about a megabyte; empty when there are none (yet).
+
+    Args:
+        path: the file, which need not exist.
+        at: a position between two frames.
+        limit: the position up to which the file may be read; None is its end.
+
+    Raises:
+        ProtocolError: there is no frame at this position.
+    """
+    room = _BLOCK if limit is None else min(_BLOCK, limit - at)
+    if room <= 0:
+        return b""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            data = os.pread(file.fileno(), room, at)
+    except FileNotFoundError:
+        return b""
+    return data[: _whole(data)]
+
+
+def only(data: bytes, task: int) -> bytes:
+    """The frames of one task."""
+    return b"".join(data[span.start : span.end] for span in spans(data) if span.task == task)
+
+
+def _whole(data: bytes) -> int:
+    end = 0
+    try:
+        for span in spans(data):
+            end = span.end
+    except ProtocolError:
+        if not end:
+            raise
+    return end

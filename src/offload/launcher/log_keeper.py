@@ -1,0 +1,133 @@
+"""Keeps what jobs print, and shows it while it comes.
+
+One :class:`~offload.launcher.log_file.LogFile` a job. It is kept in mind while the job prints; a job that
+has been quiet for long is forgotten and found out again from its file. Readers follow by byte position,
+never past what is whole, so they need no lock. Files are read and written on threads: a disk may take its
+time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+from offload.errors import ProtocolError
+from offload.launcher.hub import Hub
+from offload.launcher.log_file import LogFile, only, read_frames
+from offload.store import jobs
+from offload.store.engine import Store
+from offload.wire.frames import Frame, Stream
+from offload.wire.runner_protocol import LogReceipt
+
+_REMEMBERED: Final = 256
+"""Jobs whose log is kept in mind."""
+_BATCH: Final = 4 << 20
+"""Bytes of one request that are held before they are written."""
+PING: Final = 15.0
+"""Seconds of silence after which a follower gets a ping."""
+_JOB: Final = re.compile(r"[a-z0-9]+")
+
+
+class LogKeeper:
+    """The logs below a directory."""
+
+    def __init__(self, directory: Path, store: Store, hub: Hub, *, ping: float = PING) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._directory = directory
+        self._store = store
+        self._hub = hub
+        self._ping = ping
+        self._files: OrderedDict[str, LogFile] = OrderedDict()
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def append(self, job: str, task: int, attempt: int, body: AsyncIterator[bytes]) -> LogReceipt:
+        """Keep the frames of one attempt that aren't kept yet, up to a gap.
+
+        Raises:
+            ProtocolError: these are no frames, or frames of another attempt.
+            DiskFullError: there is no space; what was kept before stays.
+        """
+        held = bytearray()
+        receipt = None
+        async for chunk in body:
+            held += chunk
+            if len(held) >= _BATCH:
+                looked_at, receipt = await self._append(job, task, attempt, bytes(held))
+                if not looked_at:
+                    return receipt
+                del held[:looked_at]
+        if held or receipt is None:
+            _, receipt = await self._append(job, task, attempt, bytes(held))
+        return receipt
+
+    async def _append(self, job: str, task: int, attempt: int, data: bytes) -> tuple[int, LogReceipt]:
+        async with self._locks.setdefault(job, asyncio.Lock()):
+            file = await self._open(job)
+            before = file.size
+            looked_at = await asyncio.to_thread(file.append, task, attempt, data)
+        if file.size > before:
+            self._hub.ring(f"logs:{job}")
+        return looked_at, LogReceipt(next_seq=file.next_seq.get((task, attempt), 0))
+
+    async def _open(self, job: str) -> LogFile:
+        file = self._files.get(job)
+        if file is None:
+            file = await asyncio.to_thread(LogFile.open, self._path(job))
+            self._files[job] = file
+        self._files.move_to_end(job)
+        while len(self._files) > _REMEMBERED:
+            self._forget(next(iter(self._files)))
+        return file
+
+    def _forget(self, job: str) -> None:
+        self._files.pop(job, None)
+        if job in self._locks and not self._locks[job].locked():
+            del self._locks[job]
+
+    async def check(self, job: str, after: int) -> None:
+        """Raise ``ProtocolError`` when a job's log can't be read from this byte position."""
+        await self._read(job, after)
+
+    async def read(
+        self, job: str, *, after: int = 0, task: int | None = None, follow: bool = False
+    ) -> AsyncIterator[bytes]:
+        """Frames from a byte position on; with ``follow`` until the job has ended, with pings in between."""
+        with self._hub.listen(f"logs:{job}", f"job:{job}") as bell:
+            ended = not follow or await self._has_ended(job)
+            while True:
+                while data := await self._read(job, after):
+                    after += len(data)
+                    if shown := data if task is None else only(data, task):
+                        yield shown
+                if ended or self._hub.stopping:
+                    return
+                rung = await bell.wait(self._ping)
+                if not rung:
+                    yield _ping()
+                ended = rung != {f"logs:{job}"} and await self._has_ended(job)
+
+    async def _has_ended(self, job: str) -> bool:
+        return (await self._store.run(jobs.get, job)).state.is_terminal
+
+    async def _read(self, job: str, at: int) -> bytes:
+        file = self._files.get(job)
+        return await asyncio.to_thread(read_frames, self._path(job), at, None if file is None else file.size)
+
+    async def remove(self, job: str) -> None:
+        """Remove a job's log; nothing there is no error."""
+        self._forget(job)
+        await asyncio.to_thread(self._path(job).unlink, missing_ok=True)
+
+    def _path(self, job: str) -> Path:
+        if not _JOB.fullmatch(job):
+            raise ProtocolError(f"{job!r} is not the id of a job.")
+        return self._directory / f"{job}.frames"
+
+
+def _ping() -> bytes:
+    return Frame(Stream.PING, 0, 0, 0, time.time_ns() // 1000, b"").encode()

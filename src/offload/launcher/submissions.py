@@ -1,0 +1,148 @@
+"""What is checked before a job is accepted, so that a mistake is told at once and not after an hour in a
+queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Final
+
+from offload.errors import BlobMissingError, ResultsGoneError, UsageError
+from offload.launcher.clock import Clock
+from offload.launcher.clusters import Clusters
+from offload.launcher.content import Content
+from offload.launcher.hub import Hub
+from offload.model.array import Array, parse_array
+from offload.model.manifest import is_digest
+from offload.model.resources import MAX_CPUS, MAX_SECONDS
+from offload.model.spec import Spec
+from offload.store import jobs
+from offload.store.engine import Store
+from offload.wire.api import JobView, Submission
+from offload.wire.codec import encode
+
+MAX_RETRIES: Final = 100
+MAX_GRACE: Final = 3600.0
+"""Seconds; a grace period is for saving what one has, not for going on."""
+MAX_KEY: Final = 200
+_MAX_INDEX: Final = (1 << 31) - 1
+_MAX_MEMORY: Final = 1 << 50
+_MAX_GPUS: Final = 1000
+_MAX_SPEC: Final = 1 << 20
+"""Bytes of a spec with its arguments and variables, as JSON."""
+
+
+class Submissions:
+    """Accepts jobs."""
+
+    def __init__(self, store: Store, hub: Hub, clusters: Clusters, content: Content, clock: Clock) -> None:
+        self._store = store
+        self._hub = hub
+        self._clusters = clusters
+        self._content = content
+        self._clock = clock
+
+    async def submit(self, submission: Submission, user: str) -> tuple[JobView, bool]:
+        """Accept a job; the flag tells whether it is new, or the one that the same key made before.
+
+        Raises:
+            UsageError: what is asked isn't valid, can't be had on the cluster, or names no cluster.
+            BlobMissingError: the snapshot or the standard input isn't with the launcher.
+        """
+        check(submission)
+        if known := await self._store.run(jobs.submitted_before, submission.key):
+            return known, False
+        spec = await self._clusters.admit(submission.spec)
+        async with self._content.lock:
+            if spec.stdin and (missing := await self._content.missing([spec.stdin])):
+                raise BlobMissingError(
+                    "The job's standard input isn't with the launcher.", details={"digests": missing}
+                )
+            accepted = Submission(spec=spec, key=submission.key)
+            view, new = await self._store.run(jobs.submit, accepted, user, self._clock.now())
+        if new:
+            self._hub.job_changed(view.id)
+        return view, new
+
+    async def rerun(self, job: str, key: str, user: str) -> tuple[JobView, bool]:
+        """Accept the same spec as a new job.
+
+        Raises:
+            JobNotFoundError: there is no such job.
+            ResultsGoneError: its files are past their retention and were removed.
+        """
+        spec = (await self._store.run(jobs.get, job)).spec
+        gone = ResultsGoneError(
+            f"The files that job {job} was sent with aren't with the launcher any more.",
+            next_step="Submit the script again from its directory.",
+        )
+        if not await self._content.has_manifest(spec.snapshot):
+            raise gone
+        try:
+            return await self.submit(Submission(spec=spec, key=key), user)
+        except BlobMissingError as error:
+            raise gone from error
+
+
+def check(submission: Submission) -> None:
+    """Raise a ``UsageError`` that names all that isn't valid."""
+    parse_array(_array_text(submission.spec.array))
+    if wrong := [*_about_text(submission), *_about_spec(submission.spec), *_about_limits(submission.spec)]:
+        raise UsageError(" ".join(wrong), next_step="Correct the submission and send it again.")
+
+
+def _array_text(array: Array) -> str:
+    numbers = [number for part in array.ranges for number in part]
+    if not numbers or min(numbers) < 0 or max(numbers) > _MAX_INDEX:
+        raise UsageError(f"The indices of an array are from 0 to {_MAX_INDEX}, and there is at least one.")
+    # Each range is written out in full: the short form hides a step that isn't valid.
+    return ",".join(f"{first}-{last}:{step}" for first, last, step in array.ranges)
+
+
+def _about_text(submission: Submission) -> Iterator[str]:
+    if not 0 < len(submission.key) <= MAX_KEY:
+        yield f"The key has 1 to {MAX_KEY} characters."
+    try:
+        text = encode(submission)
+    except UnicodeEncodeError:
+        yield "A text isn't valid Unicode."
+        return
+    if b"\\u0000" in text:
+        yield "A text contains a NUL character."
+    if len(text) > _MAX_SPEC:
+        yield f"Arguments and variables are {len(text)} bytes; at most {_MAX_SPEC} can be. Use a file."
+
+
+def _about_spec(spec: Spec) -> Iterator[str]:
+    if not spec.command or not spec.command[0]:
+        yield "The command is empty."
+    if not spec.name.strip():
+        yield "The name is empty."
+    directory = PurePosixPath(spec.directory)
+    if directory.is_absolute() or ".." in directory.parts:
+        yield f"The directory {spec.directory!r} isn't below the snapshot's root."
+    if not is_digest(spec.snapshot):
+        yield f"The snapshot {spec.snapshot!r} isn't a digest."
+    if spec.stdin is not None and not is_digest(spec.stdin):
+        yield f"The standard input {spec.stdin!r} isn't a digest."
+    if not spec.home.startswith("file://"):
+        yield f"The home {spec.home!r} isn't a file:// address."
+    if wrong := sorted(name for name in spec.env if not name or "=" in name):
+        yield f"These aren't names of variables: {', '.join(map(repr, wrong))}."
+
+
+def _about_limits(spec: Spec) -> Iterator[str]:
+    resources = spec.resources
+    if not 0 < resources.cpus <= MAX_CPUS:
+        yield f"CPUs are more than 0 and at most {MAX_CPUS}, not {resources.cpus}."
+    if resources.memory is not None and not 0 < resources.memory <= _MAX_MEMORY:
+        yield f"Memory is from 1 to {_MAX_MEMORY} bytes, not {resources.memory}."
+    if not 0 <= resources.gpus <= _MAX_GPUS:
+        yield f"GPUs are from 0 to {_MAX_GPUS}, not {resources.gpus}."
+    if spec.time_limit is not None and not 0 < spec.time_limit <= MAX_SECONDS:
+        yield f"The time limit is more than 0 and at most {MAX_SECONDS} s, not {spec.time_limit}."
+    if not 0 <= spec.grace <= MAX_GRACE:
+        yield f"The grace period is from 0 to {MAX_GRACE:g} s, not {spec.grace}."
+    if not 0 <= spec.retries <= MAX_RETRIES:
+        yield f"Retries are from 0 to {MAX_RETRIES}, not {spec.retries}."

@@ -1,0 +1,75 @@
+"""One lease call as one transaction: count what ended, renew what goes on, and say what there is to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection
+
+from offload.model.ids import RunnerId
+from offload.model.states import State
+from offload.store import jobs, pools, tasks
+from offload.wire.runner_protocol import LeaseRequest, LeaseResponse, Order, OrderKind
+
+MAX_SLOTS: Final = 64
+"""Leases that one call brings, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """What a lease call brought about.
+
+    Attributes:
+        response: what the runner is told.
+        job: whose runner it is.
+        changed: whether anything about the job changed.
+        concerns_others: whether the job's waiting runners may be told something now.
+    """
+
+    response: LeaseResponse
+    job: str
+    changed: bool
+    concerns_others: bool
+
+
+def exchange(connection: Connection, request: LeaseRequest, now: float, ttl: float) -> Exchange:
+    """Do all that a lease call asks for; doing it again changes nothing.
+
+    Raises:
+        PoolReleasedError: the runner's pool is done, or the runner was seen to have ended.
+    """
+    runner = RunnerId(request.runner)
+    job = pools.speaks(connection, runner, now)
+    pending = jobs.row_of(connection, job).pending
+    settled = tasks.settle(connection, runner, request.completions, now)
+    working = [token for token in request.holding if token not in settled]
+    held = tasks.renew(connection, runner, working, now + ttl)
+    row = jobs.row_of(connection, job)
+    retried, ended = row.pending > pending, State(row.state).is_terminal
+    slots = min(request.free_slots, MAX_SLOTS)
+    leases = tasks.grant(connection, runner, slots=slots, known=working, now=now, ttl=ttl)
+    orders = _orders(connection, request, working, held)
+    if slots and not held and not leases and _is_superfluous(connection, job):
+        orders.append(Order(kind=OrderKind.STOP))
+    return Exchange(
+        response=LeaseResponse(leases=tuple(leases), orders=tuple(orders), settled=tuple(settled)),
+        job=job,
+        changed=bool(settled or leases),
+        concerns_others=bool(settled) and (retried or ended),
+    )
+
+
+def _orders(connection: Connection, request: LeaseRequest, working: list[str], held: set[str]) -> list[Order]:
+    cancelling = tasks.cancelling(connection, sorted(held - set(request.cancelling)))
+    cancel = [Order(kind=OrderKind.CANCEL, token=token) for token in working if token in cancelling]
+    return cancel + [Order(kind=OrderKind.DROP, token=token) for token in working if token not in held]
+
+
+def _is_superfluous(connection: Connection, job: str) -> bool:
+    """Whether a runner without work can end: there is none left, and enough others for what still runs."""
+    row = jobs.row_of(connection, job)
+    if State(row.state).is_terminal:
+        return True
+    wanted = pools.wanted_of(connection, job)
+    return not row.pending and wanted is not None and wanted <= row.running
