@@ -7,7 +7,6 @@ if the job had ended before the stream was opened; a launcher that shuts down en
 
 from __future__ import annotations
 
-import http.client
 import time
 from collections.abc import Iterator
 from typing import Final
@@ -67,7 +66,7 @@ def follow_logs(
                     yield frame
             if ended or not follow:
                 return
-        except (OSError, http.client.HTTPException, LauncherUnreachableError):
+        except LauncherUnreachableError:
             pauses.wait()
 
 
@@ -134,7 +133,7 @@ def follow_events(api: Api, job: str, *, after: int = 0) -> Iterator[EventView]:
                 yield event
             if ended:
                 return
-        except (OSError, http.client.HTTPException, LauncherUnreachableError):
+        except LauncherUnreachableError:
             pauses.wait()
 
 

@@ -1,0 +1,101 @@
+"""Help that a newcomer can act on, cheap to get, and the shape of mistakes."""
+
+import json
+import subprocess
+import sys
+
+import click
+import pytest
+
+from fakes.person import COMMAND
+from offload.cli.main import COMMANDS, offload
+
+CONTEXT = click.Context(offload)
+
+
+def every_command():
+    for name in COMMANDS:
+        command = offload.get_command(CONTEXT, name)
+        yield name, command
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {below}", command.commands[below]) for below in command.commands)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_line_in_the_list_is_the_first_line_of_the_commands_own_help(name):
+    assert COMMANDS[name][1] == offload.get_command(CONTEXT, name).help.splitlines()[0]
+
+
+@pytest.mark.parametrize(("name", "command"), [*every_command()])
+def test_every_command_shows_an_example_of_itself(name, command):
+    assert any(f"offload {name}" in line for line in command.examples)
+
+
+@pytest.mark.parametrize(("name", "command"), [*every_command()])
+def test_every_option_says_what_it_does(name, command):
+    assert all(option.help for option in command.params if isinstance(option, click.Option))
+
+
+def test_the_list_of_commands_loads_none_of_them():
+    code = "import sys, offload.cli.main as m; m.main(['--help']); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"msgspec", "http.client", "rich", "asyncio", "fastapi"} & set(done.stderr.split())
+
+
+def test_without_a_command_the_help_is_shown_and_the_status_is_that_of_a_mistake(person):
+    done = person.offload()
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"offload run fit.R" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence", "step"),
+    [
+        (("job",), "No such command 'job'. Did you mean 'jobs'?", "See: offload --help"),
+        (("jobs", "--stat", "x"), "No such option '--stat'. Did you mean '--state'?", "offload jobs --help"),
+        (("jobs", "--state", "done"), "'running', 'succeeded', 'failed', 'cancelled'", "See: offload jobs"),
+        (("run", "--cpus", "many", "fit.R"), "--cpus: 'many' is not a number of CPUs.", "Write it like 4"),
+        (("run", "--array", "3-1", "fit.R"), "this range is empty", "Write it like 1-20"),
+        (("run", "nothing.R"), "There is no nothing.R here.", "offload run -- nothing.R"),
+        (("run", "--json", "fit.R"), "--json needs --detach or --show", "Add -d or --show."),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_a_sentence_and_a_next_step_on_stderr_with_status_2(person, words, sentence, step):
+    person.write("fit.R", "")
+    done = person.offload(*words)
+    assert (done.returncode, done.stdout) == (2, b"")
+    lines = done.stderr.decode()
+    assert lines.startswith("offload: error: ")
+    assert sentence in lines
+    assert step in lines
+    assert "\x1b" not in lines
+
+
+def test_with_json_an_error_is_json_too(person):
+    done = person.offload("run", "--json", "--show", "nothing.R")
+    assert done.returncode == 2
+    assert json.loads(done.stderr)["code"] == "script_not_found"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_are_printed(person, shell):
+    assert "_OFFLOAD_COMPLETE" in person.text("completion", shell)
+
+
+def test_commands_complete_without_a_launcher(person):
+    environ = {
+        **person.environ,
+        "_OFFLOAD_COMPLETE": "bash_complete",
+        "COMP_WORDS": "offload c",
+        "COMP_CWORD": "1",
+    }
+    done = subprocess.run([COMMAND], env=environ, capture_output=True, text=True, check=True, cwd=person.here)
+    assert done.stdout.split() == [
+        f"plain,{name}" for name in ("collect", "cancel", "clusters", "completion")
+    ]
+    assert not person.home.exists()
+
+
+def test_version_is_printed(person):
+    assert person.text("--version") == person.text("version")
+    assert person.text("version").startswith("offload ")
