@@ -1,0 +1,165 @@
+"""Runners as processes of this machine: started detached, recognised without trusting a pid, swept away.
+
+A pid alone proves nothing, it may be reused. A runner is alive while its lock is held; its end is seen on a
+pidfd; and whatever a dead runner leaves behind is found by the marker that its tasks carry in their
+environment, or by standing in its private directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from offload.wire.runner_place import DIRECTORY, IDENTITY, LOCK, MARKER, RUNNER
+
+LOG: Final = "runner.log"
+_RESET: Final = (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+def start_runner(runner: str, directory: Path, settings: Mapping[str, str]) -> int:
+    """Start a runner that outlives this process; its pidfd.
+
+    It sees this process's environment without any ``OFFLOAD_`` variable, and ``settings``.
+    """
+    env = {name: value for name, value in os.environ.items() if not name.startswith("OFFLOAD_")}
+    env |= {RUNNER: runner, DIRECTORY: str(directory), **settings}
+    log = str(directory / LOG)
+    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    pid = os.posix_spawn(
+        sys.executable,
+        # -P: a file `json.py` in the directory where the launcher was started must not be imported.
+        [sys.executable, "-P", "-m", "offload.runner"],
+        env,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, append, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+        setsigmask=(),
+        setsigdef=_RESET,
+    )
+    return os.pidfd_open(pid)
+
+
+def is_alive(directory: Path) -> bool:
+    """Whether a runner holds the lock of its private directory."""
+    try:
+        fd = os.open(directory / LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)
+
+
+def find_runner(runner: str, directory: Path) -> int | None:
+    """A pidfd of the process of a living runner that an earlier launcher started; None when there is none."""
+    marker = f"{RUNNER}={runner}".encode()
+    try:
+        pid = int(json.loads((directory / IDENTITY).read_bytes())["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # it didn't get that far; whatever there is of it is swept away
+    fd = _open(str(pid), marker, None)
+    if fd is not None and not is_alive(directory):
+        os.close(fd)
+        return None
+    return fd
+
+
+def signal_runner(pidfd: int, number: signal.Signals) -> None:
+    """Send a signal; a runner that has just ended is no error."""
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, number)
+
+
+def reap(pidfd: int) -> str:
+    """Wait for an ended runner and close its pidfd; how it ended, if it was our child."""
+    words = ""
+    try:
+        done = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+        if done is not None:
+            kind = "exit status" if done.si_code == os.CLD_EXITED else "signal"
+            words = f"{kind} {done.si_status}"
+    except ChildProcessError:
+        pass  # a launcher before this one started it
+    os.close(pidfd)
+    return words
+
+
+def end_leftovers(runner: str, directory: Path) -> None:
+    """End every process that belongs to a dead runner; returns when none is left."""
+    pause = 0.005
+    while fds := [
+        *_open_marked(f"{RUNNER}={runner}".encode(), None),
+        *_open_marked(f"{MARKER}={runner}".encode(), directory),
+    ]:
+        for fd in fds:
+            signal_runner(fd, signal.SIGKILL)
+            os.close(fd)
+        time.sleep(pause)
+        pause = min(pause * 2, 1.0)
+
+
+def _open_marked(marker: bytes, directory: Path | None) -> Iterator[int]:
+    """Pidfds of processes that carry ``marker`` in their environment, or work in ``directory``."""
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            fd = _open(name, marker, directory)
+            if fd is not None:
+                yield fd
+
+
+def _open(pid: str, marker: bytes, directory: Path | None) -> int | None:
+    if not _belongs(pid, marker, directory):
+        return None
+    try:
+        fd = os.pidfd_open(int(pid))
+    except OSError:  # it has ended meanwhile, or is a thread that has
+        return None
+    if _belongs(pid, marker, directory):  # the pid may have been reused before the pidfd was there
+        return fd
+    os.close(fd)
+    return None
+
+
+def _belongs(pid: str, marker: bytes, directory: Path | None) -> bool:
+    # A zombie has an empty environment and no directory: it is no process that could do anything.
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            if marker in file.read().split(b"\0"):
+                return True
+        return directory is not None and _works_in(pid, directory)
+    except OSError:
+        return False
+
+
+def _works_in(pid: str, directory: Path) -> bool:
+    """Whether it stands there and has no terminal: a person's shell may look around."""
+    where = os.readlink(f"/proc/{pid}/cwd").removesuffix(" (deleted)")
+    if where != str(directory) and not where.startswith(f"{directory}/"):
+        return False
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        terminal = file.read().rpartition(b")")[2].split()[4]
+    return terminal == b"0"
+
+
+def last_words(directory: Path, limit: int = 500) -> str:
+    """The end of a runner's own log."""
+    try:
+        return (directory / LOG).read_text(encoding="utf-8", errors="replace")[-limit:].strip()
+    except OSError:
+        return ""

@@ -1,0 +1,177 @@
+"""One command, executed: started, watched, ended when it must be, and its whole process tree with it."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from offload.runner.discipline import Discipline
+from offload.runner.memory import Memory
+from offload.runner.pump import Pump
+from offload.runner.tree import Reaped, die_with, sweep
+from offload.runner.verdict import Cause
+from offload.wire.frames import Stream
+
+LINGER: Final = 1.0
+"""Seconds that helpers of a script (a `tee`, a logger) may take to end by themselves after it."""
+HELPERS_GRACE: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """What to execute and within which limits.
+
+    Attributes:
+        argv: command and arguments.
+        cwd: where.
+        env: the whole environment; its ``PATH`` finds the command.
+        stdin: a file, or None for empty input.
+        time_limit: seconds, or None.
+        grace: seconds between SIGTERM and SIGKILL.
+    """
+
+    argv: Sequence[str]
+    cwd: Path
+    env: Mapping[str, str]
+    stdin: Path | None
+    time_limit: float | None
+    grace: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How it went.
+
+    Attributes:
+        code: exit status, or -n for signal n.
+        cause: what was done to it.
+        wall: seconds of the command itself.
+        cpu: seconds, of the whole tree.
+        peak: bytes, of the whole tree.
+        kernel_killed: whether the kernel ended a process for its memory.
+        clean: whether no process is left.
+    """
+
+    code: int
+    cause: Cause
+    wall: float
+    cpu: float
+    peak: int
+    kernel_killed: bool
+    clean: bool
+
+
+class Control:
+    """What others want of the running attempt; they set it from their threads, the main thread looks."""
+
+    def __init__(self) -> None:
+        self.will = Cause.NOTHING
+        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def want(self, cause: Cause) -> None:
+        """Cancel, evict or drop; a drop outranks the others, and otherwise the first stands."""
+        if cause is Cause.DROP or self.will is Cause.NOTHING:
+            self.will = cause
+            os.eventfd_write(self.fd, 1)
+
+    def close(self) -> None:
+        """Forget it."""
+        os.close(self.fd)
+
+
+def execute(command: Command, control: Control, pump: Pump, memory: Memory) -> Ended:
+    """Run the command to its end; returns when no process of it is left and its pipes are empty.
+
+    Must be called by the main thread: the command dies with the thread that forks it.
+
+    Raises:
+        OSError: the command can't be started. The pump runs all the same and must be finished.
+    """
+    reaped, own_peak = Reaped(), _own_peak()
+    try:
+        process = _start(command, pump, memory.join)
+    finally:
+        pump.start()
+    started = time.monotonic()
+    discipline = Discipline(started=started, time_limit=command.time_limit, grace=command.grace)
+    _watch(process.pid, discipline, control, memory, reaped)
+    wall = time.monotonic() - started
+    process.returncode = os.waitstatus_to_exitcode(reaped.status[process.pid])
+    gentle = not discipline.killed
+    linger = LINGER if discipline.cause is Cause.NOTHING else 0.0
+    clean = sweep(reaped, linger=linger, grace=min(command.grace, HELPERS_GRACE) if gentle else 0.0)
+    pump.finish()
+    return Ended(
+        code=process.returncode,
+        cause=discipline.cause,
+        wall=wall,
+        cpu=reaped.cpu,
+        # A child starts with its parent's high-water mark, so a small one says nothing of its own.
+        peak=max(memory.peak, reaped.largest if reaped.largest > own_peak or not memory.peak else 0),
+        kernel_killed=memory.kernel_killed(),
+        clean=clean,
+    )
+
+
+def _start(command: Command, pump: Pump, join: Callable[[], None]) -> subprocess.Popen[bytes]:
+    runner = os.getpid()
+
+    def in_child() -> None:
+        die_with(runner)
+        join()
+
+    stdin = os.open(command.stdin or os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    stdout, stderr = pump.open(Stream.STDOUT), pump.open(Stream.STDERR)
+    try:
+        return subprocess.Popen(
+            command.argv,
+            cwd=command.cwd,
+            env=command.env,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+            preexec_fn=in_child,  # noqa: PLW1509  it takes no lock: a prctl and a write
+        )
+    finally:
+        for fd in (stdin, stdout, stderr):
+            os.close(fd)
+
+
+def _watch(pid: int, discipline: Discipline, control: Control, memory: Memory, reaped: Reaped) -> None:
+    """Return once the command itself has ended and was waited for."""
+    pidfd = os.pidfd_open(pid)
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.register(control.fd, select.POLLIN)
+    look_at = time.monotonic() + 0.01
+    try:
+        while True:
+            now = time.monotonic()
+            over_memory = False
+            if now >= look_at:
+                over_memory = memory.look()
+                look_at = time.monotonic() + memory.interval
+            if number := discipline.decide(now, will=control.will, over_memory=over_memory):
+                os.killpg(pid, number)
+            due = discipline.due(now)
+            until = min(look_at - now, due if due is not None else look_at - now)
+            for fd, _ in poll.poll(max(0.0, until) * 1000):
+                if fd == control.fd:
+                    os.eventfd_read(fd)
+            reaped.collect()
+            if pid in reaped.status:
+                return
+    finally:
+        os.close(pidfd)
+
+
+def _own_peak() -> int:
+    with open("/proc/self/status", "rb") as file:
+        return next((int(line.split()[1]) << 10 for line in file if line.startswith(b"VmHWM:")), 0)

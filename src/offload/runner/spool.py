@@ -1,0 +1,189 @@
+"""Output between the script and the launcher: a bounded queue of log frames on disk.
+
+The pump appends, the sender reads batches and acknowledges what the launcher keeps. Segments are removed
+once they are acknowledged. When too much is waiting (the launcher is away, or slower than the script),
+``append`` blocks, and so the script does at its next write: output is never lost and the disk never fills
+without end. When the disk is full anyway, ``append`` waits for space.
+
+The spool belongs to one attempt of one runner process and is not synced to disk: if the runner dies, so
+does the attempt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import struct
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from offload.wire.frames import HEADER_SIZE, Frame, Stream
+
+SEGMENT: Final = 8 << 20
+BOUND: Final = 256 << 20
+"""Bytes that may wait for the launcher before the script has to."""
+BATCH: Final = 1 << 20
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_SEQ: Final = struct.Struct("<Q")
+_LENGTH: Final = struct.Struct("<I")
+
+
+@dataclass(slots=True)
+class _Segment:
+    path: Path
+    fd: int
+    size: int = 0
+    read: int = 0  # everything before this offset is acknowledged
+
+
+@dataclass(slots=True)
+class Spool:
+    """Frames of one attempt, numbered as they come.
+
+    Attributes:
+        directory: holds the segments; made when absent.
+        task: index of the task, for the frames' headers.
+        attempt: number of the attempt, likewise.
+        bytes_in: all bytes ever appended, headers included.
+    """
+
+    directory: Path
+    task: int
+    attempt: int
+    bound: int = BOUND
+    segment: int = SEGMENT
+    bytes_in: int = 0
+    _segments: deque[_Segment] = field(default_factory=deque)
+    _made: int = 0
+    _seq: int = 0
+    _sealed: bool = False
+    _abandoned: bool = False
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def __post_init__(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+
+    def append(self, stream: Stream, data: bytes) -> None:
+        """Add one frame; blocks while the spool or the disk is full. ``data`` fits into a frame."""
+        full_since = 0.0
+        while not self._try_append(stream, data):
+            full_since = full_since or time.monotonic()
+            time.sleep(0.5)
+        if full_since:
+            seconds = time.monotonic() - full_since
+            note = f"The cluster's disk was full, so the script's output had to wait for {seconds:.0f} s."
+            self.append(Stream.NOTICE, note.encode())
+
+    def _try_append(self, stream: Stream, data: bytes) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._abandoned or self.waiting < self.bound)
+            if self._abandoned:
+                return True
+            raw = Frame(stream, self.attempt, self.task, self._seq, time.time_ns() // 1000, data).encode()
+            try:
+                tail = self._tail()
+                _write_at(tail.fd, raw, tail.size)
+            except OSError as error:
+                if error.errno in _FULL:
+                    return False
+                raise
+            tail.size += len(raw)
+            self.bytes_in += len(raw)
+            self._seq += 1
+            self._changed.notify_all()
+            return True
+
+    def _tail(self) -> _Segment:
+        if self._segments and self._segments[-1].size < self.segment:
+            return self._segments[-1]
+        path = self.directory / f"{self._made:08d}"
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._segments.append(_Segment(path, fd))
+        self._made += 1
+        return self._segments[-1]
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the launcher doesn't have yet."""
+        return sum(segment.size - segment.read for segment in self._segments)
+
+    def seal(self) -> None:
+        """There will be no more frames; ``batch`` ends once all are acknowledged."""
+        with self._changed:
+            self._sealed = True
+            self._changed.notify_all()
+
+    def abandon(self) -> None:
+        """Nobody wants the frames any more: writers and readers go on at once, and the files are removed."""
+        with self._changed:
+            self._abandoned = True
+            self._changed.notify_all()
+            while self._segments:
+                _remove(self._segments.popleft())
+
+    def batch(self, limit: int = BATCH) -> bytes | None:
+        """Whole frames after the acknowledged ones, about ``limit`` bytes; blocks until there is one.
+
+        Returns None when there is nothing more to send: all is acknowledged, or abandoned.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._abandoned or self.waiting or self._sealed)
+            segment = next((one for one in self._segments if one.size > one.read), None)
+            if self._abandoned or segment is None:
+                return None
+            size = min(segment.size - segment.read, max(limit, HEADER_SIZE))
+            raw = os.pread(segment.fd, size, segment.read)
+            whole = _whole_frames(raw)
+            if whole:
+                return raw[:whole]
+            return os.pread(segment.fd, HEADER_SIZE + _LENGTH.unpack_from(raw, 24)[0], segment.read)
+
+    def acknowledge(self, next_seq: int) -> None:
+        """The launcher keeps every frame below ``next_seq``."""
+        with self._changed:
+            for segment in self._segments:
+                segment.read += _before(segment, next_seq)
+                if segment.read < segment.size:
+                    break
+            while len(self._segments) > 1 and self._segments[0].read == self._segments[0].size:
+                _remove(self._segments.popleft())
+            self._changed.notify_all()
+
+
+def _write_at(fd: int, raw: bytes, offset: int) -> None:
+    # A short write happens when the disk fills up; the next call says so. What it left is overwritten.
+    done = 0
+    while done < len(raw):
+        done += os.pwrite(fd, raw[done:], offset + done)
+
+
+def _whole_frames(raw: bytes) -> int:
+    at = 0
+    while at + HEADER_SIZE <= len(raw):
+        end = at + HEADER_SIZE + _LENGTH.unpack_from(raw, at + 24)[0]
+        if end > len(raw):
+            break
+        at = end
+    return at
+
+
+def _before(segment: _Segment, next_seq: int) -> int:
+    """Bytes of the frames after the read position whose seq is below ``next_seq``."""
+    at = segment.read
+    while at < segment.size:
+        header = os.pread(segment.fd, HEADER_SIZE, at)
+        if _SEQ.unpack_from(header, 8)[0] >= next_seq:
+            break
+        at += HEADER_SIZE + _LENGTH.unpack_from(header, 24)[0]
+    return at - segment.read
+
+
+def _remove(segment: _Segment) -> None:
+    os.close(segment.fd)
+    with contextlib.suppress(FileNotFoundError):
+        segment.path.unlink()

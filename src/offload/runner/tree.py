@@ -1,0 +1,151 @@
+"""Every process below this one, and how to be rid of them.
+
+The runner is a *child subreaper*: a descendant whose parent dies becomes the runner's child, however often it
+forked or called ``setsid``. So ``/proc`` shows the whole tree at any time, and when ``wait`` says that there
+is no child, there is no descendant either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from resource import struct_rusage
+from typing import Final
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+UNKILLABLE: Final = 30.0
+"""Seconds after which a process that survives SIGKILL (stuck in the kernel) is left behind."""
+
+
+def become_subreaper() -> None:
+    """From now on orphaned descendants become children of this process."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with(parent: int) -> None:
+    """In a fresh child: end when the thread that forked ends, even by SIGKILL."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _LIBC.prctl(option, value, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), f"prctl({option})")
+
+
+def descendants(root: int) -> list[int]:
+    """Process ids below ``root``, parents before children."""
+    children: defaultdict[int, list[int]] = defaultdict(list)
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                children[_parent(name)].append(int(name))
+    found = [root]
+    for pid in found:
+        found += children[pid]
+    return found[1:]
+
+
+def _parent(pid: str) -> int:
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        # "pid (name) state ppid …"; the name may hold spaces and parentheses.
+        return int(file.read().rpartition(b")")[2].split()[1])
+
+
+def resident(pid: int) -> int:
+    """Bytes of RAM that a process maps, shared ones included; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE
+    except (OSError, IndexError):
+        return 0
+
+
+def proportional(pid: int) -> int:
+    """Bytes of RAM with shared pages divided among those who share them; costs milliseconds a gigabyte."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            return next((int(line.split()[1]) << 10 for line in file if line.startswith(b"Pss:")), 0)
+    except OSError:
+        return 0
+
+
+@dataclass(slots=True)
+class Reaped:
+    """What ``wait`` told about ended children.
+
+    Attributes:
+        status: raw wait status by process id.
+        cpu: seconds, user and system, of all of them and of those that they waited for.
+        largest: bytes, the largest resident set of any single one.
+    """
+
+    status: dict[int, int] = field(default_factory=dict)
+    cpu: float = 0.0
+    largest: int = 0
+
+    def collect(self) -> bool:
+        """Wait for what has ended; False when no child is left at all."""
+        try:
+            for pid, status, rusage in _ended():
+                self.status[pid] = status
+                self.cpu += rusage.ru_utime + rusage.ru_stime
+                self.largest = max(self.largest, rusage.ru_maxrss << 10)
+        except ChildProcessError:
+            return False
+        return True
+
+
+def _ended() -> Iterator[tuple[int, int, struct_rusage]]:
+    while True:
+        pid, status, rusage = os.wait4(-1, os.WNOHANG)
+        if not pid:
+            return
+        yield pid, status, rusage
+
+
+def signal_all(number: signal.Signals) -> None:
+    """Send a signal to every descendant of this process."""
+    for pid in descendants(os.getpid()):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+def sweep(reaped: Reaped, *, linger: float, grace: float) -> bool:
+    """End every descendant: ``linger`` seconds to end by themselves, SIGTERM, ``grace`` seconds, SIGKILL.
+
+    Returns whether none is left; only a process stuck in the kernel can be.
+    """
+    if _none_within(reaped, linger):
+        return True
+    if grace > 0:
+        signal_all(signal.SIGTERM)
+        if _none_within(reaped, grace):
+            return True
+    until = time.monotonic() + UNKILLABLE
+    while time.monotonic() < until:
+        signal_all(signal.SIGKILL)
+        if _none_within(reaped, 0.1):
+            return True
+    return False
+
+
+def _none_within(reaped: Reaped, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    pause = 0.001
+    while reaped.collect():
+        if time.monotonic() >= until:
+            return False
+        time.sleep(pause)
+        pause = min(pause * 2, 0.05)
+    return True

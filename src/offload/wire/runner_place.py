@@ -1,0 +1,34 @@
+"""What a runner and the backend beside it agree on without talking: names of variables and of files.
+
+A backend starts ``python -P -m offload.runner`` with the variables below. The runner holds a lock in its
+private directory for life, and leaves a file there when it ends in order: who finds neither knows it is gone.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+RUNNER: Final = "OFFLOAD_RUNNER"
+"""The runner's id."""
+LAUNCHER: Final = "OFFLOAD_LAUNCHER"
+"""Where it dials."""
+TOKEN_FILE: Final = "OFFLOAD_TOKEN_FILE"  # noqa: S105  the name of a variable
+"""A file (0600) with the pool's token."""
+DIRECTORY: Final = "OFFLOAD_RUNNER_DIR"
+"""A directory for this runner alone."""
+CHECKPOINTS: Final = "OFFLOAD_CHECKPOINTS"
+"""Optional: a directory that outlives the runner, for ``$OFFLOAD_CHECKPOINT``."""
+CGROUP: Final = "OFFLOAD_CGROUP"
+"""Optional: a delegated cgroup v2 directory without processes, for this runner alone."""
+GPUS_VISIBLE: Final = "OFFLOAD_GPUS_VISIBLE"
+"""Optional: what tasks see as ``CUDA_VISIBLE_DEVICES``."""
+
+MARKER: Final = "OFFLOAD_ATTEMPT_OF"
+"""Every process of a task carries its runner's id in this variable, so that leftovers can be found."""
+
+LOCK: Final = "lock"
+"""An exclusive ``flock`` for life: the proof that a pid can't give."""
+IDENTITY: Final = "runner.json"
+"""Who holds the lock: ``pid``, ``started`` (clock ticks since boot), ``boot``."""
+ENDED: Final = "ended"
+"""There once the runner has ended in order."""
