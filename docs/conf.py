@@ -1,6 +1,6 @@
-"""Sphinx: Markdown pages, a reference that is generated from the code, and no page that goes stale in silence.
+"""Sphinx: Markdown pages, and a reference that is generated from the code.
 
-Warnings are errors and every cross-reference must resolve (``make docs``). Nothing is fetched from the network.
+Warnings are errors, and every cross-reference must resolve (``make docs``). Nothing is fetched.
 """
 
 import sys
@@ -46,6 +46,9 @@ napoleon_use_ivar = True
 # Names of the standard library have no page here, and neither have type variables.
 nitpick_ignore_regex = [
     (r"py:.*", r"(collections|pathlib|typing|enum|os|types|click|datetime|dataclasses)(\..*)?"),
-    (r"py:.*", r"(Path|Mapping|Iterator|Iterable|Sequence|Any|Final|StrEnum|ClassVar|Exception|AsyncIterator)"),
+    (
+        r"py:.*",
+        r"(Path|Mapping|Iterator|Iterable|Sequence|Any|Final|StrEnum|ClassVar|Exception|AsyncIterator)",
+    ),
     (r"py:.*", r"(int|str|float|bool|bytes|dict|list|tuple|set|None|object|T)"),
 ]

@@ -1,4 +1,4 @@
-"""Writes the reference out of the code before Sphinx reads the pages, so it can't say anything else than the code.
+"""Writes the reference out of the code before Sphinx reads the pages, so it can't say anything else.
 
 Each module of ``reference_pages`` turns one part of the code into one Markdown page below
 ``docs/reference/generated/``. A page that hasn't changed isn't written again, so a second build stays quick.

@@ -8,9 +8,10 @@ from .text import table
 
 _HEAD = """# HTTP API
 
-The command line and the Python API know the launcher by this API alone. Locally it is served on a Unix socket that only you can
-open; over TCP each call carries `Authorization: Bearer TOKEN` ([another machine](../../howto/another-machine.md)).
-Everything is below `/v1`. What an error looks like is on the page of [error codes](errors.md).
+The command line and the Python API know the launcher by this API alone. Locally it is served on a Unix
+socket that only you can open; over TCP each call carries `Authorization: Bearer TOKEN`
+([another machine](../../howto/another-machine.md)). What an error looks like is on the page of
+[error codes](errors.md).
 
 ```console
 $ offload launcher start
@@ -25,7 +26,7 @@ _METHODS = ("get", "head", "post", "put", "delete")
 def page() -> str:
     """The page of the HTTP API."""
     description = openapi()
-    return "\n".join([_HEAD, *(_section(*call, description) for call in _calls(description))])
+    return "\n".join([_HEAD, *(_section(*call) for call in _calls(description))])
 
 
 def openapi() -> dict[str, Any]:
@@ -40,7 +41,7 @@ def _calls(description: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, An
                 yield method.upper(), path, calls[method]
 
 
-def _section(method: str, path: str, call: dict[str, Any], description: dict[str, Any]) -> str:
+def _section(method: str, path: str, call: dict[str, Any]) -> str:
     parts = [f"## `{method} {path}`\n", call.get("summary", ""), call.get("description", "")]
     if parameters := call.get("parameters"):
         rows = [
@@ -48,16 +49,16 @@ def _section(method: str, path: str, call: dict[str, Any], description: dict[str
             for item in parameters
         ]
         parts.append(table(("parameter", "in", "type", ""), rows))
-    parts += [f"Body: {_content(body, description)}" for body in [call.get("requestBody")] if body]
+    parts += [f"Body: {_content(body)}" for body in [call.get("requestBody")] if body]
     rows = [
-        (status, answer.get("description", ""), _content(answer, description))
+        (status, answer.get("description", ""), _content(answer))
         for status, answer in call["responses"].items()
     ]
     parts.append(table(("status", "", "body"), rows))
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 
-def _content(holder: dict[str, Any], description: dict[str, Any]) -> str:
+def _content(holder: dict[str, Any]) -> str:
     described = []
     for kind, content in holder.get("content", {}).items():
         shape = _type(content.get("schema", {}))

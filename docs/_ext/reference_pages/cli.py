@@ -5,14 +5,15 @@ from collections.abc import Iterator
 
 import click
 
+from offload.cli.command import Command
 from offload.cli.main import offload
 
 from .text import table
 
 _HEAD = """# Command line
 
-`offload COMMAND --help` prints the same. Exit statuses have [a page of their own](../exit-status.md), and so have the
-[shapes of `--json`](json.md).
+`offload COMMAND --help` prints the same. Exit statuses have [a page of their own](../exit-status.md), and so
+have the [shapes of `--json`](json.md).
 """
 
 
@@ -41,6 +42,8 @@ def _section(path: str, command: click.Command) -> str:
     context = click.Context(command, info_name=path)
     usage = " ".join([path, *command.collect_usage_pieces(context)])
     parts = [f"## {path}\n", f"```text\n{usage}\n```\n", _help(command.help or "")]
+    if isinstance(command, Command):
+        parts.append(f"```sh\n{chr(10).join(command.examples)}\n```\n")
     records = [record for param in command.get_params(context) if (record := param.get_help_record(context))]
     options = [(f"`{names}`", text.replace("  [", " [")) for names, text in records]
     parts.append(table(("option", ""), options) + "\n")

@@ -6,9 +6,9 @@ from .text import prose, table
 
 _HEAD = """# Error codes
 
-Every error has a code that doesn't change, a sentence, and a next step where there is one. On the command line it looks like
-this; with `--json` it is an object with `code`, `sentence`, `next_step` and `details`, on stderr. The HTTP API
-answers with the same object, and Python raises the class.
+Every error has a code that doesn't change, a sentence, and a next step where there is one. The command line
+shows the sentence and the step; with `--json` it prints an object with `code`, `sentence`, `next_step` and
+`details`, on stderr. The HTTP API answers with the same object, and Python raises the class.
 
 *exit* is the exit status of the command line, *HTTP* that of the API.
 """

@@ -28,11 +28,12 @@ MEANINGS = {
 
 _HEAD = """# Reason codes
 
-A job that waits or failed, and each task and attempt, carry a reason: a code, a sentence, and the outside system's words where
-there are any. Some codes can only come from backends that this version doesn't have.
+A job that waits or failed carries a reason, and so does each task and attempt: a code, a sentence, and the
+outside system's words where there are any. Some codes can only come from backends that this version doesn't
+have.
 
-An attempt with a reason marked *repeated* was lost through no fault of the task. It is tried again without using up
-`--retries`.
+An attempt with a reason marked *repeated* was lost through no fault of the task. It is tried again without
+using up `--retries`.
 """
 
 

@@ -34,14 +34,15 @@ SHAPES: tuple[type, ...] = (
 
 _HEAD = """# JSON shapes
 
-The commands with `--json` and the HTTP API print the same objects. Times are seconds since 1970 (UTC), durations are
-seconds, sizes are bytes. A field that is `null` isn't known, or doesn't apply. New fields may appear; those that are here keep their
-meaning within one API version.
+The commands with `--json` and the HTTP API print the same objects. Times are seconds since 1970 (UTC),
+durations are seconds, sizes are bytes. A field that is `null` isn't known, or doesn't apply. New fields may
+appear; those that are here keep their meaning within one API version.
 
 | command | prints |
 |---|---|
 | `offload jobs --json` | [JobPage](#jobpage) |
-| `offload status --json`, `run -d --json`, `wait`, `cancel`, `rerun` | see `--help` of each; built from [JobView](#jobview) and [TaskView](#taskview) |
+| `offload status --json` | a [JobView](#jobview) with the [TaskViews](#taskview) of its tasks |
+| `offload run -d --json`, `wait`, `cancel`, `rerun` | [JobView](#jobview) |
 | `offload clusters --json` | a list of [ClusterView](#clusterview) |
 | `offload launcher status --json` | [LauncherView](#launcherview), or `null` when none runs |
 | `offload why`, `collect`, `explain`, `run --show` | told in the help of each |
