@@ -15,11 +15,12 @@ from typing import Final
 
 from offload.cli.lines import WholeLines
 from offload.cli.terminal import STDERR, STDOUT, Terminal
-from offload.cli.text import number_of, resources_text, span, total
+from offload.cli.text import number_of, resources_text, size, span, total
 from offload.client.api import Api
 from offload.client.streams import follow_logs
 from offload.errors import OffloadError
 from offload.model.states import State
+from offload.snapshot.reading import Progress
 from offload.wire.api import JobView
 from offload.wire.frames import Frame, Stream
 
@@ -111,23 +112,30 @@ def status_text(job: JobView, now: float) -> str:
 
 
 @contextmanager
-def progress(terminal: Terminal, text: str) -> Iterator[None]:
-    """Show ``text`` with the seconds gone while the body runs, once that takes over a second."""
-    if not terminal.can_draw:
-        yield
-        return
+def progress(terminal: Terminal, text: str) -> Iterator[Progress]:
+    """Show what is being done while the body runs, once that takes over a second.
+
+    Yields a function that is told how many bytes of how many are done.
+    """
+    state = [text]
     stop = threading.Event()
+
+    def told(done: int, whole: int) -> None:
+        state[0] = f"{text} {size(done)} of {size(whole)}"
 
     def keep_drawing() -> None:
         begun = time.monotonic()
-        while not stop.wait(1.0):
-            terminal.draw(f"{text} {span(time.monotonic() - begun)}")
+        while not stop.wait(_TICK):
+            if (gone := time.monotonic() - begun) > 1:
+                terminal.draw(f"{state[0]}  {span(gone)}")
 
     thread = threading.Thread(target=keep_drawing, daemon=True)
-    thread.start()
+    if terminal.can_draw:
+        thread.start()
     try:
-        yield
+        yield told
     finally:
         stop.set()
-        thread.join()
-        terminal.erase()
+        if terminal.can_draw:
+            thread.join()
+            terminal.erase()

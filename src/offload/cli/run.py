@@ -140,8 +140,8 @@ def _detach(api: Api, plan: Plan, *, as_json: bool) -> int:
 
 
 def _prepare(api: Api, plan: Plan, terminal: Terminal) -> Prepared:
-    with progress(terminal, "sending files"):
-        prepared = prepare(api, plan)
+    with progress(terminal, "sending files") as told:
+        prepared = prepare(api, plan, told)
     for notice in prepared.snapshot.notices:
         terminal.say(f"offload: {notice}", style="yellow")
     return prepared

@@ -18,6 +18,7 @@ from offload.client.plan import Plan, choose_cluster, make_spec
 from offload.errors import BlobMissingError, ScriptNotFoundError, UsageError
 from offload.model.blobs import Blob, Codec
 from offload.model.spec import Spec
+from offload.snapshot.reading import Progress
 from offload.snapshot.take import Snapshot, take_snapshot
 from offload.wire.api import ClusterView, JobView, Submission
 from offload.wire.blob_client import HttpBlobs
@@ -36,15 +37,20 @@ class Prepared:
     snapshot: Snapshot
 
 
-def prepare(api: Api, plan: Plan) -> Prepared:
+def prepare(api: Api, plan: Plan, progress: Progress | None = None) -> Prepared:
     """Take the snapshot, send what the launcher lacks, and return the spec.
+
+    Args:
+        api: the launcher.
+        plan: what will be run.
+        progress: told how many bytes of how many are done.
 
     Raises:
         UnknownClusterError: the cluster doesn't exist.
         OffloadError: the directory can't be sent (too large, unreadable, changing, a link that leads out).
     """
     cluster = choose_cluster(api.clusters(), plan.settings.on)
-    return api.patiently(lambda: _send_files(api, plan, cluster))
+    return api.patiently(lambda: _send_files(api, plan, cluster, progress))
 
 
 def submit(api: Api, plan: Plan, prepared: Prepared) -> JobView:
@@ -56,11 +62,15 @@ def submit(api: Api, plan: Plan, prepared: Prepared) -> JobView:
         return api.submit(Submission(spec=prepare(api, plan).spec, key=key))
 
 
-def _send_files(api: Api, plan: Plan, cluster: ClusterView) -> Prepared:
+def _send_files(api: Api, plan: Plan, cluster: ClusterView, progress: Progress | None) -> Prepared:
     with api.dial(_TRANSFER_TIMEOUT) as connection:
         blobs = HttpBlobs(connection, "/v1")
         snapshot = take_snapshot(
-            plan.root, cache_dir=find_places().cache, sink=blobs, limit=plan.settings.size_limit
+            plan.root,
+            cache_dir=find_places().cache,
+            sink=blobs,
+            limit=plan.settings.size_limit,
+            progress=progress,
         )
         _check_script(plan, snapshot)
         stdin = _send_stdin(blobs, plan.settings.stdin)

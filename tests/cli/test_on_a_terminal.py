@@ -1,0 +1,76 @@
+"""``offload run`` on a terminal: output, status line and summary, each in its place."""
+
+import os
+import pty
+import re
+import subprocess
+
+from fakes.person import COMMAND
+
+
+def read(master: int) -> bytes:
+    try:
+        return os.read(master, 65536)
+    except OSError:  # what Linux says when the other end is closed
+        return b""
+
+
+def on_a_terminal(person, *words: str, **settings: object) -> tuple[int, str]:
+    """Exit status, and everything that appeared on a terminal of 100 columns."""
+    master, slave = pty.openpty()
+    environ = {**person.environ, "TERM": "xterm", "COLUMNS": "100"}
+    streams = {"stdout": slave, "stderr": slave, "stdin": subprocess.DEVNULL, **settings}
+    with subprocess.Popen([COMMAND, *words], cwd=person.here, env=environ, **streams) as process:
+        os.close(slave)
+        seen = b""
+        while piece := read(master):
+            seen += piece
+    os.close(master)
+    return process.returncode, seen.replace(b"\r\n", b"\n").decode()
+
+
+def as_it_looks(seen: str) -> str:
+    """What stands on the screen in the end: erased lines and colours taken out."""
+    seen = re.sub(r"\x1b\[[0-9]*m", "", seen)
+    return "\n".join(line.rpartition("\r\x1b[2K")[2] for line in seen.split("\n"))
+
+
+def test_output_is_whole_and_a_summary_tells_what_came_home(person):
+    person.write(
+        "slow.sh", "echo one; sleep 2; printf half; sleep 1.2; echo ' line' >&2; echo made > made.txt\n"
+    )
+    status, seen = on_a_terminal(person, "run", "slow.sh")
+    assert status == 0
+    lines = as_it_looks(seen).splitlines()
+    job_id = lines[0].split()[1]
+    assert lines[0] == f"offload: {job_id} sent (1 file, {lines[0].split('(1 file, ')[1]}"
+    assert lines[1:3] == ["one", "half line"]
+    assert lines[3] == "offload: came home (2 bytes): 1 new file: made.txt"
+    assert re.search(rf"{job_id} slow.sh  running \d+s  1 CPU", seen)
+
+
+def test_the_lines_of_an_array_begin_with_their_task(person):
+    words = ("run", "--cpus", "0.25", "--array", "1-3", "--", "sh", "-c", "echo task $OFFLOAD_TASK")
+    status, seen = on_a_terminal(person, *words)
+    assert status == 0
+    lines = as_it_looks(seen).splitlines()
+    assert sorted(lines[1:4]) == [f"[{index}] task {index}" for index in (1, 2, 3)]
+
+
+def test_stdout_in_a_pipe_holds_the_scripts_bytes_only(person):
+    reader, writer = os.pipe()
+    try:
+        status, seen = on_a_terminal(person, "run", "--", "sh", "-c", "echo hello", stdout=writer)
+        os.close(writer)
+        assert (status, os.read(reader, 4096)) == (0, b"hello\n")
+    finally:
+        os.close(reader)
+    assert "sent (" in seen
+
+
+def test_tables_have_colours(person):
+    person.text("run", "-d", "--", "true")
+    status, seen = on_a_terminal(person, "jobs")
+    assert status == 0
+    assert "\x1b[1mid" in seen
+    assert on_a_terminal(person, "jobs", "--json")[1].startswith('{"jobs":')
