@@ -69,11 +69,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         self.server.calls.append(f"{self.command} {self.path[:14]}")
-        chunks = list(self._chunks())
+        chunks = self._chunks()
         try:
             status, body = self._do(chunks)
         except OffloadError as error:
             status, body = error.http_status, json.dumps(error.to_json()).encode()
+        for _ in chunks:
+            pass
         self.send_response(status)
         if isinstance(body, bytes):
             self.send_header("Content-Length", str(len(body)))
@@ -92,14 +94,13 @@ class _Handler(BaseHTTPRequestHandler):
         except OffloadError:
             self.close_connection = True
 
-    def _do(self, chunks: list[bytes]) -> tuple[int, bytes | Iterator[bytes]]:
-        body = b"".join(chunks)
+    def _do(self, chunks: Iterator[bytes]) -> tuple[int, bytes | Iterator[bytes]]:
         match self.command, self.path.split("/")[2:]:
             case "POST", ["blobs", "missing"]:
-                missing = self.server.blobs.missing(decode(body, Digests).digests)
+                missing = self.server.blobs.missing(decode(b"".join(chunks), Digests).digests)
                 return 200, encode(Digests(digests=tuple(missing)))
             case "POST", ["blobs", "fetch"]:
-                return 200, encode_pack(self.server.blobs.fetch(decode(body, Digests).digests))
+                return 200, encode_pack(self.server.blobs.fetch(decode(b"".join(chunks), Digests).digests))
             case "PUT", ["blobs"]:
                 with self.server.blobs.receive() as receiver:
                     for chunk in chunks:
@@ -107,9 +108,9 @@ class _Handler(BaseHTTPRequestHandler):
                     receiver.close()
                 return 204, b""
             case "PUT", ["manifests", digest]:
-                self._put_manifest(digest, body)
+                self._put_manifest(digest, b"".join(chunks))
                 return 204, b""
-            case (("GET" | "HEAD"), ["manifests", digest]) if self._whole(digest):
+            case ("GET" | "HEAD"), ["manifests", digest] if self._whole(digest):
                 return 200, self.server.manifests[digest]
         return 404, b""
 

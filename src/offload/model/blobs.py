@@ -46,8 +46,10 @@ class BlobSink(Protocol):
     def has_manifest(self, digest: str) -> bool:
         """Whether the manifest, and so every blob that it names, is there."""
 
-    def put_manifest(self, digest: str, data: bytes, *, base: tuple[str, bytes] | None = None) -> None:
-        """Store a manifest; raises ``BlobMissingError`` when one of its blobs isn't there.
+    def put_manifest(self, digest: str, data: bytes, *, base: tuple[str, bytes] | None = None) -> int:
+        """Store a manifest, and say how many bytes travelled for it.
+
+        Raises ``BlobMissingError`` when one of its blobs isn't there.
 
         ``base`` is digest and bytes of a similar manifest that the sink has, so that only the difference
         travels.

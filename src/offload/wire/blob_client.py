@@ -59,11 +59,12 @@ class HttpBlobs:
             raise
         return True
 
-    def put_manifest(self, digest: str, data: bytes, *, base: tuple[str, bytes] | None = None) -> None:
-        """Send a manifest, or its difference to ``base``."""
+    def put_manifest(self, digest: str, data: bytes, *, base: tuple[str, bytes] | None = None) -> int:
+        """Send a manifest, or its difference to ``base``; says how many bytes that was."""
         headers = {BASE_HEADER: base[0]} if base else {}
         body = encode_difference(data, base[1]) if base else data
         self._request("PUT", f"/manifests/{digest}", body, headers=headers, content_type=MANIFEST_TYPE).read()
+        return len(body)
 
     def get_manifest(self, digest: str) -> bytes:
         """Canonical bytes of a manifest."""

@@ -1,0 +1,73 @@
+"""The size guard: a working directory that has grown past what should travel is refused."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from offload.errors import SnapshotTooLargeError
+from offload.model.manifest import parents
+from offload.snapshot.walk import Tree
+
+DEFAULT_LIMIT: Final = 500_000_000
+"""Bytes; what goes through a home connection in a few minutes."""
+_NAMED: Final = 5
+_MOST: Final = 0.9
+"""A folder that holds nearly all of its parent's bytes is named in the parent's place."""
+
+
+def check_size(tree: Tree, limit: int | None) -> None:
+    """Refuse a tree of more than ``limit`` bytes; None lifts the guard.
+
+    Raises:
+        SnapshotTooLargeError: names the largest folders and files, with their sizes.
+    """
+    total = sum(node.fingerprint.size for node in tree.nodes)
+    if limit is None or total <= limit:
+        return
+    largest = _largest(tree)
+    named = ", ".join(f"{os.fsdecode(path)} ({human_size(size)})" for path, size in largest)
+    raise SnapshotTooLargeError(
+        f"The working directory holds {human_size(total)}; at most {human_size(limit)} are sent."
+        f" Largest: {named}.",
+        next_step=(
+            "Name what the script doesn't need in .offloadignore, or keep large data outside of the directory"
+            " and mount it. `offload explain PATH` tells what is sent."
+        ),
+        details={
+            "size": total,
+            "limit": limit,
+            "largest": [{"path": os.fsdecode(path), "size": size} for path, size in largest],
+        },
+    )
+
+
+def human_size(size: int) -> str:
+    """Bytes as people write them: ``812 kB``, ``1.4 GB``."""
+    number = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:  # noqa: PLR2004  SI prefixes
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:.3g} TB"
+
+
+def _largest(tree: Tree) -> list[tuple[bytes, int]]:
+    sizes: dict[bytes, int] = {}
+    below: dict[bytes, list[bytes]] = {}
+    for node in tree.nodes:
+        chain = [*parents(node.path), node.path]
+        for path in chain:
+            sizes[path] = sizes.get(path, 0) + node.fingerprint.size
+        below.setdefault(chain[-2] if len(chain) > 1 else b"", []).append(node.path)
+    top = sorted(below.get(b"", []), key=sizes.__getitem__, reverse=True)[:_NAMED]
+    return [(path, sizes[path]) for path in (_narrow(path, sizes, below) for path in top) if sizes[path]]
+
+
+def _narrow(path: bytes, sizes: dict[bytes, int], below: dict[bytes, list[bytes]]) -> bytes:
+    while path in below:
+        largest = max(below[path], key=sizes.__getitem__)
+        if sizes[largest] < _MOST * sizes[path]:
+            break
+        path = largest
+    return path

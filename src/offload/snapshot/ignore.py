@@ -1,0 +1,147 @@
+"""What of a working directory is left out, and which rule says so.
+
+Two sources, and nothing else: a short built-in list of what can be made again and never is the analysis
+(version control, virtual environments, package libraries, caches), and ``.offloadignore`` files in
+gitignore syntax, in any directory. ``.gitignore`` is not consulted, because data files are often in it. As
+in git, the last matching line wins, a deeper file wins over a higher one, all of them win over the built-in
+list (``!renv/library/`` sends the library), and nothing below a directory that is left out can come back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from offload.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+IGNORE_FILE: Final = b".offloadignore"
+
+BUILT_IN_DIRECTORIES: Final = frozenset(
+    (
+        *(b".git", b".hg", b".svn", b".bzr", b".jj", b"_darcs", b"CVS"),
+        *(b".venv", b".virtualenv", b".conda", b".pixi", b".tox", b".nox", b".direnv"),
+        *(b"node_modules", b".eggs"),
+        *(b"__pycache__", b".ipynb_checkpoints", b".Rproj.user", b".mypy_cache", b".ruff_cache"),
+        *(b".pytest_cache", b".hypothesis", b".ccache"),
+    )
+)
+"""Directories that are left out wherever they are."""
+
+BUILT_IN_FILES: Final = frozenset((b".git", b".DS_Store", b"Thumbs.db"))
+"""Files that are left out wherever they are; ``.git`` is a file in a worktree."""
+
+BUILT_IN_BELOW: Final = {
+    b"renv": frozenset((b"library", b"staging", b"sandbox", b"python")),
+    b"packrat": frozenset((b"lib", b"lib-R", b"lib-ext", b"src")),
+}
+"""Directories that are left out below one of this name: package libraries of R projects."""
+
+BUILT_IN_MARKERS: Final = (b"pyvenv.cfg", b"conda-meta/history")
+"""What makes any directory a virtual environment."""
+
+
+def built_in_rule(root: bytes, path: bytes, *, is_directory: bool) -> str:
+    """The built-in rule that leaves ``path`` (relative to ``root``) out, or the empty string."""
+    above, _, name = path.rpartition(b"/")
+    if not is_directory:
+        return f"built-in rule `{os.fsdecode(name)}`" if name in BUILT_IN_FILES else ""
+    if name in BUILT_IN_DIRECTORIES:
+        return f"built-in rule `{os.fsdecode(name)}/`"
+    parent = above.rpartition(b"/")[2]
+    if name in BUILT_IN_BELOW.get(parent, ()):
+        return f"built-in rule `{os.fsdecode(parent)}/{os.fsdecode(name)}/`"
+    for marker in BUILT_IN_MARKERS:
+        if os.access(os.path.join(root, path, marker), os.F_OK):
+            return f"built-in rule: a directory with `{os.fsdecode(marker)}` is a virtual environment"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """One ``.offloadignore``: the directory it lies in, with a trailing slash, and its lines."""
+
+    base: bytes
+    spec: GitIgnoreSpec
+    lines: tuple[str, ...]
+
+    def verdict(self, path: bytes, *, is_directory: bool) -> tuple[bool | None, str]:
+        """True to leave out, False to send, None when no line matches; and the line."""
+        # A newline in a name is any character but a slash, which no pattern can spell; regular expressions
+        # treat it specially.
+        text = os.fsdecode(path[len(self.base) :]).replace("\n", "\x01")
+        result = self.spec.check_file(text + "/" if is_directory else text)
+        if result.include is None or result.index is None:
+            return None, ""
+        name = os.fsdecode(self.base + IGNORE_FILE)
+        return result.include, f"`{name}` line {result.index + 1}: `{self.lines[result.index]}`"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules that hold for what lies directly in one directory."""
+
+    root: bytes
+    levels: tuple[_Level, ...] = ()
+
+    @classmethod
+    def of(cls, root: bytes) -> Rules:
+        """The rules at the root."""
+        return cls(root).enter(b"")
+
+    def enter(self, directory: bytes) -> Rules:
+        """The rules in a directory (relative to the root) directly below the one of these.
+
+        Raises:
+            UsageError: its ``.offloadignore`` holds a line that is no pattern.
+            OSError: its ``.offloadignore`` can't be read.
+        """
+        base = directory + b"/" if directory else b""
+        level = _read_level(self.root, base)
+        return Rules(self.root, (*self.levels, level)) if level else self
+
+    def leaves_out(self, path: bytes, *, is_directory: bool) -> tuple[bool, str]:
+        """Whether ``path`` is left out, and the rule that decided; no rule is the empty string."""
+        for level in reversed(self.levels):
+            verdict, rule = level.verdict(path, is_directory=is_directory)
+            if verdict is not None:
+                return verdict, rule
+        rule = built_in_rule(self.root, path, is_directory=is_directory)
+        return bool(rule), rule
+
+
+def _read_level(root: bytes, base: bytes) -> _Level | None:
+    data = None
+    with (
+        contextlib.suppress(FileNotFoundError, NotADirectoryError),
+        open(os.path.join(root, base, IGNORE_FILE), "rb") as file,
+    ):
+        data = file.read()
+    if data is None:
+        return None
+    lines = tuple(os.fsdecode(line) for line in data.removeprefix(b"\xef\xbb\xbf").splitlines())
+    return _Level(base, _spec(lines, os.fsdecode(base + IGNORE_FILE)), lines)
+
+
+def _spec(lines: tuple[str, ...], name: str) -> GitIgnoreSpec:
+    # Imported here because it costs more than the whole walk, and most directories have no such file.
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415
+    from pathspec.patterns.gitignore import GitIgnorePatternError  # noqa: PLC0415
+
+    mistakes = []
+    for number, line in enumerate(lines, 1):
+        try:
+            GitIgnoreSpec.from_lines([line])
+        except GitIgnorePatternError as error:
+            mistakes.append(f"line {number}: {error}")
+    if mistakes:
+        raise UsageError(
+            f"`{name}` holds what is no pattern: {'; '.join(mistakes)}.",
+            next_step="Write one gitignore pattern a line, such as *.tmp, /raw/ or !keep.csv.",
+        )
+    # An empty line would be dropped and shift the numbers of those after it.
+    return GitIgnoreSpec.from_lines(line if line.strip() else "#" for line in lines)

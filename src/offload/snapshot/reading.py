@@ -1,0 +1,147 @@
+"""Reading files that may change meanwhile, and sending them.
+
+A file is read through one descriptor whose fingerprint must be the one that the walk saw, before the first
+byte and after the last. When a file is read again to be sent, its digest must come out again.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from offload.errors import SnapshotUnreadableError
+from offload.model.blobs import Blob, BlobSink
+from offload.model.manifest import digest_of
+from offload.snapshot.fingerprint import fingerprint_of
+from offload.snapshot.walk import Node
+from offload.wire.encoding import CHUNK, encode_bytes, encode_chunks
+
+_NAMED: Final = 10
+_REPLACED: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
+"""How opening fails when something else has come into the file's place."""
+
+Progress = Callable[[int, int], None]
+"""Told how many bytes of how many are done."""
+
+
+class FileChanged(Exception):  # noqa: N818  never reaches a person: a snapshot is tried again
+    """A file isn't as it was when the directory was walked."""
+
+    def __init__(self, path: bytes) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+def unreadable_error(paths: Sequence[bytes]) -> SnapshotUnreadableError:
+    """The error about files and directories that can't be read."""
+    names = sorted(map(os.fsdecode, paths))
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return SnapshotUnreadableError(
+        f"You may not read {', '.join(names[:_NAMED])}{more} in the working directory.",
+        next_step="Make them readable (chmod u+r), or name them in .offloadignore.",
+        details={"paths": names},
+    )
+
+
+def read_chunks(root: bytes, node: Node) -> Iterator[bytes]:
+    """The bytes of a file, in pieces of at most 1 MiB.
+
+    Raises:
+        FileChanged: it isn't what the walk saw.
+        SnapshotUnreadableError: it can't be read.
+    """
+    # Without O_NONBLOCK, a pipe put in the file's place would wait for a writer.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(os.path.join(root, node.path), flags)
+    except OSError as error:
+        if error.errno in _REPLACED:
+            raise FileChanged(node.path) from error
+        raise unreadable_error([node.path]) from error
+    try:
+        _demand_same(descriptor, node)
+        left = node.fingerprint.size
+        while left and (chunk := _read(descriptor, min(CHUNK, left), node)):
+            left -= len(chunk)
+            yield chunk
+        _demand_same(descriptor, node)
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int, size: int, node: Node) -> bytes:
+    try:
+        return os.read(descriptor, size)
+    except OSError as error:
+        raise unreadable_error([node.path]) from error
+
+
+def _demand_same(descriptor: int, node: Node) -> None:
+    if fingerprint_of(os.fstat(descriptor)) != node.fingerprint:
+        raise FileChanged(node.path)
+
+
+def hash_file(root: bytes, node: Node) -> str:
+    """The digest of a file; raises as :func:`read_chunks`."""
+    digest = hashlib.sha256()
+    for chunk in read_chunks(root, node):
+        digest.update(chunk)
+    return "sha256:" + digest.hexdigest()
+
+
+def send_files(
+    root: bytes, files: Mapping[str, Node], sink: BlobSink, progress: Progress | None = None
+) -> int:
+    """Send the content of files, by digest, and say how many encoded bytes it were.
+
+    Raises:
+        FileChanged: a file's content isn't what its digest names any more.
+        SnapshotUnreadableError: a file can't be read any more.
+    """
+    if not files:
+        return 0
+    total = sum(node.fingerprint.size for node in files.values())
+    count = _Count(total, progress)
+    sink.put(count.through(_blob(root, node, digest), node) for digest, node in files.items())
+    return count.encoded
+
+
+class _Count:
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self.encoded = 0
+        self._total = total
+        self._done = 0
+        self._progress = progress
+
+    def through(self, blob: Blob, node: Node) -> Blob:
+        return Blob(blob.digest, blob.codec, self._counted(blob.chunks, node))
+
+    def _counted(self, chunks: Iterable[bytes], node: Node) -> Iterator[bytes]:
+        for chunk in chunks:
+            self.encoded += len(chunk)
+            yield chunk
+        self._done += node.fingerprint.size
+        if self._progress:
+            self._progress(self._done, self._total)
+
+
+def _blob(root: bytes, node: Node, digest: str) -> Blob:
+    if node.fingerprint.size > CHUNK:
+        chunks = _checked(root, node, digest)
+        return encode_chunks(digest, next(chunks), chunks)
+    data = b"".join(read_chunks(root, node))
+    if digest_of(data) != digest:
+        raise FileChanged(node.path)
+    return encode_bytes(digest, data)
+
+
+def _checked(root: bytes, node: Node, digest: str) -> Iterator[bytes]:
+    again = hashlib.sha256()
+    for chunk in read_chunks(root, node):
+        again.update(chunk)
+        yield chunk
+    if "sha256:" + again.hexdigest() != digest:
+        raise FileChanged(node.path)
