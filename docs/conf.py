@@ -21,7 +21,8 @@ extensions = [
     "sphinx_copybutton",
     "generate",
 ]
-exclude_patterns = ["_build", "_ext"]
+# The page of settings includes its generated part.
+exclude_patterns = ["_build", "_ext", "reference/generated/settings.md"]
 root_doc = "index"
 
 html_theme = "furo"
