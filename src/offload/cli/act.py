@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -84,7 +85,7 @@ def _facts(item: Collected) -> dict[str, object]:
     }
 
 
-def _names(paths: tuple[bytes, ...]) -> list[str]:
+def _names(paths: Iterable[bytes]) -> list[str]:
     return [path.decode("utf-8", "backslashreplace") for path in paths]
 
 

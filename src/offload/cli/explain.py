@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
 from offload.cli.command import Command
 from offload.cli.shared import json_option, print_json
-from offload.snapshot.ignore import explain
+from offload.snapshot.explain import Decision, explain
 
 
 @click.command(
@@ -23,7 +24,7 @@ from offload.snapshot.ignore import explain
 @click.option(
     "--root", type=click.Path(path_type=Path), metavar="DIR", help="As in offload run.  [default: .]"
 )
-@json_option('[{"path", "sent": bool, "rule": text}…]')
+@json_option('[{"path", "sent": bool, "rule": text, "decided_at": path}…]')
 def explain_command(*, paths: tuple[str, ...], root: Path | None, as_json: bool) -> None:
     """Say whether a file would be sent, and which rule decides.
 
@@ -33,7 +34,15 @@ def explain_command(*, paths: tuple[str, ...], root: Path | None, as_json: bool)
     top = (root or Path.cwd()).resolve()
     decisions = [(path, explain(top, Path.cwd() / path)) for path in paths]
     if as_json:
-        print_json([{"path": path, "sent": item.sent, "rule": item.rule} for path, item in decisions])
+        print_json([_facts(path, item) for path, item in decisions])
         return
     for path, item in decisions:
-        click.echo(f"{path}: {'sent' if item.sent else 'not sent'} ({item.rule})")
+        above = (
+            "" if item.decided_at == item.path else f", which decides about {os.fsdecode(item.decided_at)}"
+        )
+        click.echo(f"{path}: {'sent' if item.sent else 'not sent'}: {item.rule}{above}")
+
+
+def _facts(path: str, item: Decision) -> dict[str, object]:
+    decided = item.decided_at.decode("utf-8", "backslashreplace")
+    return {"path": path, "sent": item.sent, "rule": item.rule, "decided_at": decided}

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from itertools import islice
 from typing import Final
+from urllib.parse import unquote
 
 import click
 
@@ -74,7 +75,8 @@ def _facts(job: JobView, now: float) -> list[tuple[str, str]]:
     facts.append(("submitted", f"{moment(job.created)} ({ago(job.created, now)})"))
     if job.started is not None:
         facts.append(("ran", duration_of(job, now)))
-    facts.append(("home", spec.home.removeprefix("file://")))
+    host, _, path = spec.home.removeprefix("file://").partition("/")
+    facts.append(("home", f"/{unquote(path)} on {host}"))
     if job.results_removed:
         facts.append(("results", "removed, past their retention"))
     elif job.results_expire is not None:

@@ -20,6 +20,7 @@ from offload.model.manifest import Manifest, decode_manifest
 from offload.snapshot.playback import PlaybackReport, play_back
 from offload.wire.api import JobView, TaskView
 from offload.wire.blob_client import HttpBlobs
+from offload.wire.places import find_places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,8 @@ def _play_back_all(
         for task in made:
             results = decode_manifest(blobs.get_manifest(str(task.results)))
             target = _target(job, task.index, home, elsewhere=elsewhere)
-            report = play_back(results, before, blobs, target, job.id)
+            locks = find_places().cache / "locks"
+            report = play_back(results, before, blobs, target, label=job.id, lock_dir=locks)
             yield Collected(task=task.index, target=target, size=results.size, report=report)
 
 

@@ -143,9 +143,16 @@ def _start(log: Path) -> int:
         (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
-    # -P: a script called json.py in the working directory must not become the launcher's.
-    argv = [sys.executable, "-P", "-m", "offload.server"]
-    return os.posix_spawn(sys.executable, argv, os.environ, file_actions=actions, setsid=True)
+    # Not in the person's directory: it would be kept busy, and -P doesn't let a script called json.py there
+    # become the launcher's.
+    python = [sys.executable, "-P", "-m", "offload.server"]
+    argv = ["/bin/sh", "-c", 'cd / && exec "$@"', "sh", *python]
+    return os.posix_spawn(argv[0], argv, _environ(), file_actions=actions, setsid=True)
+
+
+def _environ() -> dict[str, str]:
+    home = os.environ.get("OFFLOAD_HOME")
+    return {**os.environ, **({"OFFLOAD_HOME": os.path.abspath(home)} if home else {})}
 
 
 def _did_not_start(sentence: str, log: Path) -> LauncherUnreachableError:
