@@ -76,7 +76,7 @@ def run(
 
     Raises:
         UsageError: a setting isn't valid; every mistake is named.
-        OffloadError: as :func:`offload.client.submit.prepare` says.
+        OffloadError: the directory can't be sent (too large, unreadable, changing, a link that leads out).
     """
     is_command = script == "--"
     words = list(arguments) if is_command else [script, *arguments]
