@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -111,6 +112,23 @@ class Rules:
             if verdict is not None:
                 return verdict, rule
         rule = built_in_rule(self.root, path, is_directory=is_directory)
+        return bool(rule), rule
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRules:
+    """The rules about results: the built-in list, except for what was ``sent``."""
+
+    root: bytes
+    sent: Container[bytes]
+
+    def enter(self, _directory: bytes) -> ResultRules:
+        """The same, everywhere."""
+        return self
+
+    def leaves_out(self, path: bytes, *, is_directory: bool) -> tuple[bool, str]:
+        """Whether ``path`` stays behind, and the rule that decided."""
+        rule = "" if path in self.sent else built_in_rule(self.root, path, is_directory=is_directory)
         return bool(rule), rule
 
 

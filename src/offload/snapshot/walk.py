@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from offload.errors import LinkLeavesRootError
 from offload.model.manifest import MODE_BITS, Kind
 from offload.snapshot.fingerprint import Fingerprint, fingerprint_of
-from offload.snapshot.ignore import Rules
+from offload.snapshot.ignore import ResultRules, Rules
 
 _NOTHING: Final = Fingerprint(0, 0, 0, 0)
-_SPECIAL: Final = {
+SPECIAL: Final = {
     stat.S_IFIFO: "pipe",
     stat.S_IFSOCK: "socket",
     stat.S_IFCHR: "device",
@@ -59,18 +59,39 @@ class _Found:
     nodes: list[Node] = field(default_factory=list)
     unreadable: list[bytes] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
-    leaving: list[str] = field(default_factory=list)
+    leaving: list[Node] = field(default_factory=list)
 
 
 def walk(root: bytes) -> Tree:
-    """Walk ``root``, a path without links.
+    """What of ``root``, a path without links, is sent.
 
     Raises:
         LinkLeavesRootError: links lead out; all of them are named.
         UsageError: an ``.offloadignore`` holds what is no pattern.
     """
+    found = _walk(root, Rules(root))
+    if found.leaving:
+        raise _leaving(found.leaving)
+    return _tree(found, found.nodes)
+
+
+def walk_results(root: bytes, sent: Container[bytes]) -> Tree:
+    """What in ``root`` may be a result of a task that started with the paths ``sent``.
+
+    A link that leads out is kept as it is: it is the script's own doing, and a link alone does no harm at
+    home.
+    """
+    found = _walk(root, ResultRules(root, sent))
+    return _tree(found, found.nodes + found.leaving)
+
+
+def _tree(found: _Found, nodes: list[Node]) -> Tree:
+    return Tree(tuple(sorted(nodes)), tuple(sorted(found.unreadable)), tuple(sorted(found.notices)))
+
+
+def _walk(root: bytes, rules: Rules | ResultRules) -> _Found:
     found = _Found()
-    waiting = [(b"", Rules(root))]
+    waiting = [(b"", rules)]
     while waiting:
         directory, above = waiting.pop()
         try:
@@ -81,15 +102,16 @@ def walk(root: bytes) -> Tree:
         except OSError:
             found.unreadable.append(directory or b".")
             continue
-        waiting.extend((path, rules) for path in _take(root, directory, entries, rules, found))
-    if found.leaving:
-        raise _leaving(found.leaving)
-    nodes = tuple(sorted(found.nodes))
-    return Tree(nodes, tuple(sorted(found.unreadable)), tuple(sorted(found.notices)))
+        waiting.extend([(path, rules) for path in _take(root, directory, entries, rules, found)])
+    return found
 
 
 def _take(
-    root: bytes, directory: bytes, entries: list[os.DirEntry[bytes]], rules: Rules, found: _Found
+    root: bytes,
+    directory: bytes,
+    entries: list[os.DirEntry[bytes]],
+    rules: Rules | ResultRules,
+    found: _Found,
 ) -> Iterator[bytes]:
     """Record what lies in a directory, and give the directories to walk next."""
     prefix = directory + b"/" if directory else b""
@@ -114,14 +136,13 @@ def _record(root: bytes, path: bytes, status: os.stat_result, found: _Found) -> 
         case stat.S_IFDIR:
             found.nodes.append(Node(path, Kind.DIRECTORY, mode))
         case stat.S_IFLNK:
-            target = link_target(root, path)
-            if target is None:
-                found.leaving.append(f"{os.fsdecode(path)} -> {os.fsdecode(os.readlink(root + b'/' + path))}")
-            else:
-                found.nodes.append(Node(path, Kind.LINK, MODE_BITS, target=target))
+            inside = link_target(root, path)
+            target = inside or os.readlink(os.path.join(root, path))
+            node = Node(path, Kind.LINK, MODE_BITS, target=target)
+            (found.nodes if inside else found.leaving).append(node)
         case special:
             found.notices.append(
-                f"{os.fsdecode(path)} is a {_SPECIAL.get(special, 'special file')} and was left out."
+                f"{os.fsdecode(path)} is a {SPECIAL.get(special, 'special file')} and was left out."
             )
 
 
@@ -138,8 +159,8 @@ def link_target(root: bytes, path: bytes) -> bytes | None:
     return os.path.relpath(end, os.path.dirname(link))
 
 
-def _leaving(links: list[str]) -> LinkLeavesRootError:
-    links = sorted(links)
+def _leaving(nodes: list[Node]) -> LinkLeavesRootError:
+    links = [f"{os.fsdecode(node.path)} -> {os.fsdecode(node.target)}" for node in sorted(nodes)]
     many = f"{len(links)} symbolic links lead" if len(links) > 1 else "A symbolic link leads"
     return LinkLeavesRootError(
         f"{many} out of the working directory: {', '.join(links)}",

@@ -1,0 +1,113 @@
+"""Writing what came from elsewhere: whole or not at all, and never through a link."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from offload.errors import DiskFullError
+
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FICLONE: Final = 0x40049409
+"""Linux: share the blocks of another file until one of them changes."""
+_NO_CLONE: Final = (errno.EOPNOTSUPP, errno.EXDEV, errno.ENOTTY, errno.EINVAL, errno.ENOSYS, errno.EPERM)
+_PIECE: Final = 1 << 30
+
+
+def write_file(path: bytes, chunks: Iterable[bytes], mode: int) -> None:
+    """Write a file that isn't there yet. If that fails, it isn't there afterwards either.
+
+    Raises:
+        OSError: it exists, or can't be written.
+    """
+    descriptor = os.open(path, _NEW, 0o600)
+    try:
+        for chunk in chunks:
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(descriptor, view) :]
+        os.fchmod(descriptor, mode)
+    except BaseException:
+        os.unlink(path)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def copy_file(source: bytes, target: bytes) -> os.stat_result:
+    """Copy a file with its mode and modification time; the copy's status.
+
+    The blocks are shared where the file system can do that (Btrfs, XFS), else copied inside the kernel.
+
+    Raises:
+        OSError: the target exists, or can't be written.
+    """
+    reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        status = os.fstat(reading)
+        writing = os.open(target, _NEW, 0o600)
+        try:
+            if status.st_size and not _clone(reading, writing):
+                _copy(reading, writing)
+            os.fchmod(writing, status.st_mode & 0o777)
+            os.utime(writing, ns=(status.st_atime_ns, status.st_mtime_ns))
+            return os.fstat(writing)
+        except BaseException:
+            os.unlink(target)
+            raise
+        finally:
+            os.close(writing)
+    finally:
+        os.close(reading)
+
+
+def _clone(reading: int, writing: int) -> bool:
+    try:
+        fcntl.ioctl(writing, _FICLONE, reading)
+    except OSError as error:
+        if error.errno in _NO_CLONE:
+            return False
+        raise
+    return True
+
+
+def _copy(reading: int, writing: int) -> None:
+    try:
+        while os.copy_file_range(reading, writing, _PIECE):
+            pass
+    except OSError as error:
+        # Between two file systems, on some network file systems, and in old kernels.
+        if error.errno not in _NO_CLONE:
+            raise
+        while os.sendfile(writing, reading, None, _PIECE):
+            pass
+
+
+def remove_tree(path: str | bytes | os.PathLike[str]) -> None:
+    """Remove a directory and all in it, also where directories aren't writable; nothing there is no error."""
+    root = os.fsencode(path)
+    if not os.path.lexists(root):
+        return
+    os.chmod(root, 0o700)
+    for directory, names, _ in os.walk(root):
+        for name in names:
+            below = os.path.join(directory, name)
+            if not os.path.islink(below):
+                os.chmod(below, 0o700)
+    shutil.rmtree(root)
+
+
+@contextlib.contextmanager
+def disk_full(sentence: str, next_step: str) -> Iterator[None]:
+    """Turn the system's word for a full disk, or a used up quota, into ours."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DiskFullError(sentence, next_step=next_step) from error
