@@ -29,16 +29,17 @@ class Tokens:
             return cls(path.read_bytes())
 
     def of_pool(self, pool: PoolId) -> str:
-        """Bearer token of a pool's runners."""
-        return self._derive(f"pool:{pool}")
+        """Bearer token of a pool's runners: the pool's id and its signature."""
+        return f"{pool}.{self._derive(f'pool:{pool}')}"
 
     def of_api(self) -> str:
         """Bearer token of the public API over TCP."""
         return self._derive("api")
 
-    def is_pool(self, pool: PoolId, token: str) -> bool:
-        """Whether this is the pool's token; takes equally long whatever the answer."""
-        return hmac.compare_digest(self.of_pool(pool).encode(), token.encode())
+    def pool_of(self, token: str) -> PoolId | None:
+        """The pool whose token this is, if any; takes equally long whatever its signature."""
+        pool = PoolId(token.partition(".")[0])
+        return pool if hmac.compare_digest(self.of_pool(pool).encode(), token.encode()) else None
 
     def is_api(self, token: str) -> bool:
         """Whether this is the API's token; takes equally long whatever the answer."""

@@ -1,0 +1,88 @@
+"""Jobs and their tasks."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import APIRouter, Response
+
+from offload.launcher.launcher import Launcher
+from offload.server.access import Here, Person
+from offload.server.api.parameters import (
+    After,
+    Before,
+    Index,
+    JobId,
+    Key,
+    Limit,
+    OfState,
+    OfUser,
+    SubmissionBody,
+)
+from offload.server.problems import problems
+from offload.store import jobs, tasks
+from offload.wire.api import JobPage, JobView, TaskPage, TaskView
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+_OLD: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The job that the same key made before.", "model": JobView}
+}
+
+
+def _shown(launcher: Launcher, view: JobView) -> JobView:
+    return jobs.with_expiry(view, launcher.config.retention)
+
+
+@router.post("", status_code=201, responses=problems(409) | _OLD, summary="Submit a job")
+async def submit(body: SubmissionBody, launcher: Here, user: Person, response: Response) -> JobView:
+    """The snapshot must be with the launcher; if it isn't (409 `blob_missing`), send it again."""
+    view, new = await launcher.submissions.submit(body.value(), user)
+    response.status_code = 201 if new else 200
+    return _shown(launcher, view)
+
+
+@router.get("", responses=problems(404), summary="List jobs, newest first")
+async def list_jobs(
+    launcher: Here, state: OfState = None, user: OfUser = None, limit: Limit = 50, before: Before = None
+) -> JobPage:
+    """A page of jobs; `next` is the `before` of the following page."""
+    page = await launcher.store.run(jobs.page, state=state, user=user, limit=limit, before=before)
+    return JobPage(jobs=tuple(_shown(launcher, view) for view in page.jobs), next=page.next)
+
+
+@router.get("/{job}", responses=problems(404), summary="Look at a job")
+async def get_job(job: JobId, launcher: Here) -> JobView:
+    """An unknown id is 404 with near ids in `details.near`."""
+    return _shown(launcher, await launcher.store.run(jobs.get, job))
+
+
+@router.get("/{job}/tasks", responses=problems(404), summary="List a job's tasks in index order")
+async def list_tasks(
+    job: JobId, launcher: Here, state: OfState = None, after: After = None, limit: Limit = 500
+) -> TaskPage:
+    """A page of tasks; `next` is the `after` of the following page."""
+    return await launcher.store.run(tasks.page, job, state=state, after=after, limit=limit)
+
+
+@router.get("/{job}/tasks/{index}", responses=problems(404), summary="Look at a task")
+async def get_task(job: JobId, index: Index, launcher: Here) -> TaskView:
+    """A task with all of its attempts."""
+    return await launcher.store.run(tasks.get, job, index)
+
+
+@router.post("/{job}/cancel", responses=problems(404), summary="Cancel a job")
+async def cancel(job: JobId, launcher: Here) -> JobView:
+    """Moves the target: running tasks get their grace period, and what they made comes home. Idempotent."""
+    view = await launcher.store.run(jobs.request_cancel, job, launcher.clock.now())
+    launcher.hub.job_changed(job, desk=True)
+    return _shown(launcher, view)
+
+
+@router.post(
+    "/{job}/rerun", status_code=201, responses=problems(404, 409, 410) | _OLD, summary="Run a job again"
+)
+async def rerun(job: JobId, key: Key, launcher: Here, user: Person, response: Response) -> JobView:
+    """The same spec as a new job."""
+    view, new = await launcher.submissions.rerun(job, key, user)
+    response.status_code = 201 if new else 200
+    return _shown(launcher, view)

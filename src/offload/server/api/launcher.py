@@ -1,0 +1,40 @@
+"""The launcher itself and its clusters."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter
+
+from offload.errors import LauncherBusyError
+from offload.server.access import Here
+from offload.server.problems import problems
+from offload.store import jobs
+from offload.wire.api import ClusterView, LauncherView
+
+router = APIRouter(tags=["launcher"])
+
+
+@router.get("/clusters", responses=problems(), summary="List where jobs can run")
+async def clusters(launcher: Here) -> tuple[ClusterView, ...]:
+    """Each cluster with how it is, at most a few seconds ago."""
+    return await launcher.clusters.views()
+
+
+@router.get("/launcher", responses=problems(), summary="Look at the launcher")
+async def get_launcher(launcher: Here) -> LauncherView:
+    """Version, process, store and how much it keeps."""
+    return await launcher.view()
+
+
+@router.post("/launcher/stop", status_code=202, responses=problems(409), summary="End the launcher")
+async def stop(launcher: Here, *, force: bool = False) -> None:
+    """Runners go on either way, and the next launcher takes up where this one stopped."""
+    unfinished = await launcher.store.run(jobs.count_unfinished)
+    if unfinished and not force:
+        raise LauncherBusyError(
+            f"{unfinished} jobs aren't finished.",
+            next_step="Wait for them, cancel them, or stop it anyway (--force); they go on without it.",
+            details={"unfinished_jobs": unfinished},
+        )
+    asyncio.get_running_loop().call_soon(launcher.end)

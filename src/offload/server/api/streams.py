@@ -1,0 +1,107 @@
+"""What happens and what is printed, as it comes.
+
+Both streams are read from what is kept, so a reader that comes back with the last event's id, or the last
+byte's position, misses nothing. They end by themselves once the job has, and when the launcher ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from offload.errors import ResultsGoneError
+from offload.launcher.hub import EVENTS
+from offload.launcher.launcher import Launcher
+from offload.server.access import Here
+from offload.server.api.parameters import Follow, JobId, LastEvent, OfTask, Position
+from offload.server.problems import problems
+from offload.store import events, jobs, tasks
+from offload.wire.api import FRAMES_TYPE, EventView
+from offload.wire.codec import encode
+
+router = APIRouter(tags=["streams"])
+PING: Final = 15.0
+"""Seconds of silence after which a reader gets a comment, so that the connection doesn't look dead."""
+_BATCH: Final = 500
+_SSE: Final = "text/event-stream"
+_EVENTS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "Server-sent events; `data` is an `EventView`.",
+        "content": {_SSE: {"schema": {"type": "string"}}},
+    }
+}
+_FRAMES: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "Log frames: a 28-byte head and the bytes that were printed, again and again.",
+        "content": {FRAMES_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+@router.get(
+    "/jobs/{job}/events",
+    responses=_EVENTS | problems(404),
+    response_class=StreamingResponse,
+    summary="Follow what happens to a job",
+)
+async def job_events(
+    job: JobId, launcher: Here, *, follow: Follow = True, last: LastEvent = 0
+) -> StreamingResponse:
+    """Every event after `Last-Event-ID`. Ends after `job_ended`."""
+    view = await launcher.store.run(jobs.get, job)
+    told = _tell(launcher, job, last, follow=follow and not view.state.is_terminal)
+    return StreamingResponse(told, media_type=_SSE)
+
+
+@router.get(
+    "/events",
+    responses=_EVENTS | problems(),
+    response_class=StreamingResponse,
+    summary="Follow what happens to every job",
+)
+async def all_events(launcher: Here, *, follow: Follow = True, last: LastEvent = 0) -> StreamingResponse:
+    """Every event after `Last-Event-ID`."""
+    return StreamingResponse(_tell(launcher, None, last, follow=follow), media_type=_SSE)
+
+
+async def _tell(launcher: Launcher, job: str | None, after: int, *, follow: bool) -> AsyncIterator[bytes]:
+    with launcher.hub.listen(EVENTS if job is None else f"job:{job}") as bell:
+        while True:
+            batch = await launcher.store.run(events.read, after=after, job=job, limit=_BATCH)
+            for event in batch:
+                yield b"id: %d\nevent: %s\ndata: %s\n\n" % (event.id, event.kind.encode(), encode(event))
+                after = event.id
+            follow = follow and not (job and any(map(_is_end, batch)))
+            if len(batch) == _BATCH:
+                continue
+            if not follow or launcher.hub.stopping:
+                return
+            if not await bell.wait(PING):
+                yield b": still here\n\n"
+
+
+def _is_end(event: EventView) -> bool:
+    return event.kind == "job_ended"
+
+
+@router.get(
+    "/jobs/{job}/logs",
+    responses=_FRAMES | problems(400, 404, 410),
+    response_class=StreamingResponse,
+    summary="Read what a job printed",
+)
+async def logs(
+    job: JobId, launcher: Here, *, task: OfTask = None, after: Position = 0, follow: Follow = False
+) -> StreamingResponse:
+    """Frames from a byte position on, of all tasks or of one; with `follow` until the job has ended."""
+    view = await launcher.store.run(jobs.get, job)
+    if view.results_removed:
+        raise ResultsGoneError(f"The logs of job {job} were past their retention and are removed.")
+    if task is not None:
+        await launcher.store.run(tasks.get, job, task)
+    await launcher.logs.check(job, after)
+    frames = launcher.logs.read(job, after=after, task=task, follow=follow)
+    return StreamingResponse(frames, media_type=FRAMES_TYPE)

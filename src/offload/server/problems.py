@@ -1,0 +1,147 @@
+"""Everything that goes wrong becomes the same JSON: code, sentence, next step, details.
+
+An error of ours says all that by itself. What the framework finds wrong with a request is said in the same
+words. Anything else is a mistake of ours: it gets a number under which the launcher's log tells more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import logging
+import secrets
+from collections.abc import Sequence
+from typing import Any, Final, get_type_hints
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from offload.errors import DiskFullError, InternalError, OffloadError, ProtocolError, UsageError
+from offload.launcher.launcher import Launcher
+from offload.model.array import Array
+from offload.model.resources import Resources
+from offload.model.spec import Spec
+from offload.wire.api import Digests, Submission
+
+_log = logging.getLogger(__name__)
+_UNKNOWN: Final = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
+_BODIES: Final = {"spec": Spec, "resources": Resources, "array": Array}
+
+
+class Problem(BaseModel):
+    """What went wrong, in the words of a data scientist, and what to do about it."""
+
+    code: str = Field(description="Stable name, see the page of error codes.", examples=["job_not_found"])
+    sentence: str = Field(description="What happened.", examples=["There is no job k7m2q9z."])
+    next_step: str = Field(
+        description="What to do; may be empty.", examples=["Did you mean k7m2q9x (fit.R)?"]
+    )
+    details: dict[str, Any] = Field(description="Facts for programs.", examples=[{"near": ["k7m2q9x"]}])
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of a route that can go wrong like this, or with 422, 500 or 507 like any other."""
+    return {status: {"model": Problem} for status in sorted({*statuses, 422, 500, 507})}
+
+
+def answer(error: OffloadError, status: int | None = None) -> JSONResponse:
+    """The JSON of an error."""
+    return JSONResponse(error.to_json(), status or error.http_status)
+
+
+def handle_problems(app: FastAPI) -> None:
+    """Have the app answer errors with problems."""
+    app.add_exception_handler(OffloadError, _own)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _framework)
+
+
+async def _own(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, OffloadError)
+    if error.http_status >= 500:  # noqa: PLR2004
+        _log.error("%s %s", error.sentence, error.next_step, extra={"action": error.code})
+    return answer(error)
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    wrong = [_words(one) for one in error.errors()]
+    return answer(
+        UsageError(" ".join(wrong), next_step="Correct the request; /v1/openapi.json describes it.")
+    )
+
+
+async def _framework(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    found = answer(ProtocolError(f"{error.detail}."), error.status_code)
+    found.headers.update(error.headers or {})
+    return found
+
+
+def _words(one: dict[str, Any]) -> str:
+    place = [str(part) for part in one["loc"] if part != "body"]
+    if one["type"] in _UNKNOWN:
+        return f"There is no field {'.'.join(place)}; the fields there are: {', '.join(_fields(place[:-1]))}."
+    if one["type"] == "json_invalid":
+        return "The body isn't JSON."
+    return f"{'.'.join(place) or 'The body'}: {one['msg'].rstrip('.')}."
+
+
+def _fields(place: Sequence[str]) -> list[str]:
+    """The fields of the message at this place of a submission."""
+    kind: Any = Submission
+    for part in place:
+        kind = get_type_hints(kind).get(part, Digests) if dataclasses.is_dataclass(kind) else Digests
+    return [field.name for field in dataclasses.fields(kind)]
+
+
+class Guard:
+    """Around the whole app: counts who is being served, and answers what nobody foresaw."""
+
+    def __init__(self, app: ASGIApp, launcher: Launcher) -> None:
+        self._app = app
+        self._launcher = launcher
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        begun = False
+
+        async def note(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        with self._launcher.idle.asked():
+            try:
+                await self._app(scope, receive, note)
+            except ClientDisconnect:
+                return
+            except Exception as error:
+                response = _unforeseen(error)
+                if begun:
+                    raise  # the only way to tell the client that the body isn't whole
+                await response(scope, receive, send)
+
+
+def _unforeseen(error: Exception) -> JSONResponse:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        _log.error("There is no space left: %s", error, extra={"action": "disk_full"})
+        return answer(
+            DiskFullError(
+                "The launcher has no space left.", next_step="Free space on its disk, then try again."
+            )
+        )
+    number = secrets.token_hex(4)
+    _log.error("Unforeseen error %s", number, exc_info=error, extra={"action": "internal"})
+    return answer(
+        InternalError(
+            f"The launcher made a mistake (number {number}).",
+            next_step="Please report it with what the launcher's log says about this number.",
+            details={"number": number},
+        )
+    )
