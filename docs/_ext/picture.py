@@ -2,8 +2,8 @@
 
     make demo && .venv/bin/python docs/_ext/picture.py
 
-Executes the commands below in a copy of the penguins, on a launcher of its own, in a terminal with colours, and
-writes ``docs/images/tour.svg``. The status line is not in it, because it is gone at the end.
+Executes the commands below in a copy of the penguins, on a launcher of its own, in a terminal with colours,
+and writes ``docs/images/tour.svg``. The status line is not in it, because it is gone at the end.
 """
 
 import os

@@ -43,7 +43,7 @@ SYNONYMS = {
     r"executors?": "backend or runner",
     r"head node|master": "launcher",
 }
-"""Words that the glossary has another one for. A bulleted peer on the page "Why" may call its parts as it likes."""
+"""Words that the glossary has another one for. On the page "Why", peers may call their parts as they like."""
 
 
 @pytest.fixture(scope="session")
@@ -125,16 +125,15 @@ def test_every_variable_that_the_code_reads_is_documented() -> None:
     assert sorted(name for name in used if name not in pages_text) == []
 
 
+_CALL = re.compile(r"(?:^|[$(;&|] ?)(offload [^|;&)\"]*)")
+
+
 def _command_lines() -> Iterator[tuple[str, list[str]]]:
     for page in pages():
         where = page.relative_to(ROOT).as_posix()
-        for block in blocks(page):
-            if block.kind in ("sh", "console", "text"):
-                for line in block.lines:
-                    for found in re.finditer(
-                        r"(?:^|[$(;&|] ?)(offload [^|;&)\"]*)", line.partition("  #")[0]
-                    ):
-                        yield where, _words(found[1])
+        shell = [block for block in blocks(page) if block.kind in ("sh", "console")]
+        for line in (line.partition("  #")[0] for block in shell for line in block.lines):
+            yield from ((where, _words(found[1])) for found in _CALL.finditer(line))
         for inline in re.findall(r"`(offload [^`]+)`", page.read_text()):
             yield where, _words(inline)
 

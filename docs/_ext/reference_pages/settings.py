@@ -6,7 +6,8 @@ from offload.server.settings import CLUSTERS, SETTINGS
 from .text import attributes, prose, table
 
 _HEAD = """The file is `config.toml` in the configuration directory, or in `OFFLOAD_HOME`. It need not exist.
-`DATA` stands for the data directory. What isn't understood stops the launcher, with the line and the valid keys.
+`DATA` stands for the data directory. What isn't understood stops the launcher, with the line and the valid
+keys.
 
 """
 _LOCAL = """
