@@ -10,7 +10,7 @@ import dataclasses
 import os
 import subprocess
 
-from offload.errors import BlobCorruptError, BlobMissingError, FileChangedError, OffloadError
+from offload.errors import OffloadError
 from offload.model.outcome import Outcome
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.use import Use
@@ -20,13 +20,14 @@ from offload.runner.environment import checkpoint_of, task_environment
 from offload.runner.execute import Command, Control, Ended, execute
 from offload.runner.memory import CgroupMemory, Memory, WatchedMemory
 from offload.runner.note import read_result
-from offload.runner.patience import Patience
+from offload.runner.patience import Dismissed, Patience
 from offload.runner.pump import Pump
 from offload.runner.sender import Sender
 from offload.runner.spool import Spool
-from offload.runner.stage import Stage
+from offload.runner.stage import Sent, Stage
 from offload.runner.verdict import Cause, Facts, exit_status, judge, never_started
 from offload.runner.work import Workplace
+from offload.snapshot.checkout import Pristine
 from offload.wire.frames import Stream
 from offload.wire.runner_protocol import Lease, Welcome
 from offload.wire.trees import remove_tree
@@ -123,43 +124,45 @@ class Attempt:
 
     def _refused(self, error: OSError | subprocess.SubprocessError) -> Outcome:
         """The outcome of a command that did not start."""
-        if not isinstance(error, OSError) or error.filename == str(self._files / self._welcome.directory):
+        if not isinstance(error, OSError) or error.filename == self._files / self._welcome.directory:
             return _not_staged(error)
         status, reason = never_started(self._welcome.command[0], error)
         return Outcome(exit_status=status, reason=reason)
 
-    def _bring_home(self, ended: Ended, copied: object, pump: Pump, sender: Sender) -> Outcome:
+    def _bring_home(self, ended: Ended, copied: Pristine, pump: Pump, sender: Sender) -> Outcome:
         if self._control.will is Cause.DROP:
             return Outcome(exit_status=None)
         value, complaint = read_result(self._result)
         if complaint:
             self._notice(complaint)
-        results, sent, lost = self._results(copied)
+        sent, lost = self._send_results(copied)
+        for notice in sent.notices:
+            self._notice(notice)
         self._spool.seal()
         sender.join()
-        reason = self._judge(ended) or _lost(pump.problem or sender.problem or lost)
-        if lost and reason and reason.code is not ReasonCode.RESULTS_LOST:
-            reason = dataclasses.replace(reason, sentence=f"{reason.sentence} {lost}")
         return Outcome(
             exit_status=exit_status(ended.code),
-            reason=reason,
+            reason=_with(self._judge(ended), lost or pump.problem or sender.problem),
             use=Use(
                 wall=ended.wall,
                 cpu=ended.cpu,
                 peak_memory=ended.peak,
                 bytes_in=self._stage.claim_bytes(),
-                bytes_out=sent + self._spool.bytes_in,
+                bytes_out=sent.size + self._spool.bytes_in,
             ),
-            results=results,
+            results=sent.results,
             result=value,
         )
 
-    def _results(self, copied: object) -> tuple[str | None, int, str]:
-        """Manifest digest of the results, bytes sent, and what went wrong."""
+    def _send_results(self, copied: Pristine) -> tuple[Sent, str]:
+        """What the launcher has, and what went wrong."""
         try:
-            return (*self._stage.send_results(self._files, copied), "")
-        except (OSError, BlobMissingError, BlobCorruptError, FileChangedError) as error:
-            return None, 0, f"The files that the script made could not be kept: {error}."
+            return self._stage.send_results(self._files, copied), ""
+        except Dismissed:
+            self._control.want(Cause.DROP)
+            return Sent(), ""
+        except (OSError, OffloadError) as error:
+            return Sent(), f"The files that the script made could not be kept: {str(error).rstrip('.')}."
 
     def _judge(self, ended: Ended) -> Reason | None:
         return judge(
@@ -184,5 +187,10 @@ def _not_staged(error: Exception) -> Outcome:
     )
 
 
-def _lost(problem: str) -> Reason | None:
-    return Reason(code=ReasonCode.RESULTS_LOST, sentence=problem) if problem else None
+def _with(reason: Reason | None, problem: str) -> Reason | None:
+    """A reason that also tells what could not be kept, which turns a success into a failure."""
+    if not problem:
+        return reason
+    if reason is None:
+        return Reason(code=ReasonCode.RESULTS_LOST, sentence=problem)
+    return dataclasses.replace(reason, sentence=f"{reason.sentence} {problem}")

@@ -134,7 +134,8 @@ def _timeout(limit: float) -> str:
 
 def _memory(facts: Facts) -> str:
     limit = f" of {format_memory(facts.memory)}" if facts.memory else ""
-    more = format_memory(2 ** max(facts.peak, facts.memory or 1).bit_length()).replace(" ", "").rstrip("B")
+    enough = 1 << (max(facts.peak, 2 * (facts.memory or 1)) - 1).bit_length()
+    more = format_memory(enough).replace(" ", "").rstrip("B")
     return (
         f"The script needed more than its memory limit{limit}; it had reached {format_memory(facts.peak)}. "
         f"Give it more, for example `--memory {more}`."

@@ -12,8 +12,8 @@ from offload.runner.environment import THREAD_COUNTS, task_environment
 from offload.wire.runner_protocol import Lease, Welcome
 
 WELCOME = Welcome(
-    job="k7m2q9x", tasks=20, command=("true",), directory="sub", snapshot="sha256:0", cpus=2.5, memory=1 << 30,
-    gpus=1, time_limit=None, grace=1.0, env={}, stdin=None, poll=20.0, lease_ttl=60.0,
+    job="k7m2q9x", tasks=20, command=("true",), directory="sub", snapshot="sha256:0", cpus=2.5,
+    memory=1 << 30, gpus=1, time_limit=None, grace=1.0, env={}, stdin=None, poll=20.0, lease_ttl=60.0,
 )  # fmt: skip
 LEASE = Lease(token="t", task=7, attempt=2, expires=0.0)
 CONFIG = Config(
