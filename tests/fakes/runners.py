@@ -16,9 +16,7 @@ from fakes.launcher import TOKEN, FakeLauncher
 class RunnerProcess:
     """``python -m offload.runner`` as a backend would start it."""
 
-    def __init__(
-        self, launcher: FakeLauncher, directory: Path, name: str = "k7m2q9x-0-0", **env: str
-    ) -> None:
+    def __init__(self, launcher: FakeLauncher, directory: Path, name: str, **env: str) -> None:
         self.name = name
         self.directory = directory / name
         token = directory / "token"

@@ -11,6 +11,7 @@ import pytest
 
 from fakes.launcher import FakeLauncher
 from fakes.runners import RunnerProcess
+from offload.model.ids import new_job_id
 
 
 @pytest.fixture
@@ -23,9 +24,10 @@ def launcher(tmp_path) -> Iterator[FakeLauncher]:
 def start(launcher, tmp_path) -> Iterator[Callable[..., RunnerProcess]]:
     """Start runners; every process of theirs is gone when the test ends."""
     started: list[RunnerProcess] = []
+    pool = f"{new_job_id()}-0"  # tests run at once, and processes are found by their runner's id
 
-    def one(**options: str) -> RunnerProcess:
-        started.append(RunnerProcess(launcher, tmp_path, **options))
+    def one(number: int = 0, **options: str) -> RunnerProcess:
+        started.append(RunnerProcess(launcher, tmp_path, name=f"{pool}-{number}", **options))
         return started[-1]
 
     yield one

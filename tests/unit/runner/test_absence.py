@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 
+from fakes.runners import eventually
 from offload.wire.frames import Stream
 from offload.wire.runner_protocol import OrderKind
 
@@ -15,20 +16,16 @@ def test_a_runner_starts_before_its_launcher_can_be_reached(launcher, script, st
     assert launcher.completion().outcome.exit_status == 0
 
 
-def test_output_and_completion_of_a_task_that_ended_in_the_launchers_absence_arrive(
-    launcher, script, start, tmp_path
-):
+def test_what_a_task_made_in_the_launchers_absence_arrives_later(launcher, script, start, tmp_path):
     flag = tmp_path / "flag"
-    script(
-        f"echo before; while [ ! -e {flag} ]; do sleep 0.02; done; seq 1 1000; echo x > file; touch {flag}2"
-    )
+    wait = f"while [ ! -e {flag} ]; do sleep 0.02; done"
+    script(f"echo before; {wait}; seq 1 1000; echo x > file; touch {flag}2")
     launcher.add_task()
     start()
     launcher.wait_for(launcher.output)
     launcher.stop()
     flag.touch()
-    while not os.path.exists(f"{flag}2"):
-        pass
+    eventually(lambda: os.path.exists(f"{flag}2"))
     launcher.start()
     outcome = launcher.completion().outcome
     assert launcher.output() == b"before\n" + b"".join(b"%d\n" % number for number in range(1, 1001))

@@ -140,7 +140,7 @@ def test_a_checkpoint_outlives_the_runner(launcher, script, start):
     script("cat $OFFLOAD_CHECKPOINT/n; echo $OFFLOAD_ATTEMPT > $OFFLOAD_CHECKPOINT/n")
     for attempt in (1, 2):
         launcher.add_task(1, attempt)
-        runner = start(name=f"k7m2q9x-0-{attempt}")
+        runner = start(attempt)
         launcher.completion(f"lease-1-{attempt}")
         runner.kill()
     assert launcher.output(attempt=2) == b"1\n"
