@@ -91,7 +91,7 @@ class LocalBackend:
     # --- the contract -----------------------------------------------------------------------------
 
     async def scale(self, pool: Pool, runners: int) -> None:
-        """Record how many runners are wanted, and start or end what follows from it."""
+        """Record how many runners are wanted, and start what is missing; one that runs is never ended."""
         self._restore()
         if pool.id in self._releases:
             await self.release(pool.id)
@@ -106,9 +106,7 @@ class LocalBackend:
         )
         files = PoolFiles(self._directory / "pools" / pool.id)
         local = self._pools.setdefault(pool.id, LocalPool(files, wish))
-        for surplus in local.staying()[runners:]:
-            self._ask_to_leave(surplus)
-        local.want(wish)
+        local.wish = wish
         files.write_wish(local.wish, pool.token)
         self._admit()
 
@@ -214,7 +212,7 @@ class LocalBackend:
 
     def _refuse(self, pool: LocalPool) -> bool:
         reason = refusal(pool.wish.resources, self._capacity)
-        if reason and pool.wanted():
+        if reason and pool.wish.wanted:
             self._tell(pool, reason)
         return reason is not None
 
@@ -269,8 +267,8 @@ class LocalBackend:
         self._emit(pool.seen(runner))
         self._admit()
 
-    def _ask_to_leave(self, runner: LocalRunner) -> None:
-        runner.leaving = True
+    @staticmethod
+    def _ask_to_leave(runner: LocalRunner) -> None:
         if runner.pidfd is not None:
             signal_runner(runner.pidfd, signal.SIGTERM)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from offload.backends.local.admission import Request
@@ -24,7 +24,6 @@ class LocalRunner:
         number: counts the runners of its pool.
         admitted: its share of the machine.
         pidfd: of its process while it lives.
-        leaving: whether it was told to end.
         over: how it ended; no process of it is left.
         done: set once it is over.
     """
@@ -32,7 +31,6 @@ class LocalRunner:
     number: int
     admitted: Admitted
     pidfd: int | None = None
-    leaving: bool = False
     over: Over | None = None
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -66,25 +64,6 @@ class LocalPool:
         """Runners that aren't over; they hold their share of the machine."""
         return [one for one in self.runners.values() if one.over is None]
 
-    def staying(self) -> list[LocalRunner]:
-        """Runners that aren't over and weren't told to end, oldest first."""
-        return [one for one in self.alive() if not one.leaving]
-
-    def ended(self) -> int:
-        """Runners that ended in order."""
-        return sum(one.over is not None and one.over.phase is Phase.ENDED for one in self.runners.values())
-
-    def wanted(self) -> int:
-        """Runners wanted now: those that ended in order since the wish found no more work."""
-        if self.wish.released:
-            return 0
-        return self.wish.wanted - min(self.wish.wanted, max(0, self.ended() - self.wish.ended_before))
-
-    def want(self, wish: Wish) -> None:
-        """Take up a new wish; runners that were told to end are none of it."""
-        leaving = len(self.alive()) - len(self.staying())
-        self.wish = replace(wish, ended_before=self.ended() + leaving)
-
     def next_number(self) -> int:
         """The number of the runner after all there ever were."""
         return max(self.runners, default=-1) + 1
@@ -103,7 +82,7 @@ class LocalPool:
 
     def request(self, now: float) -> Request | None:
         """What it asks of the machine; None when it has all it wants, or must pause."""
-        missing = self.wanted() - len(self.staying())
+        missing = self.wish.wanted - len(self.alive())
         if missing <= 0 or self.not_before() > now:
             return None
         last = max((one.admitted.at for one in self.runners.values()), default=0.0)
@@ -111,7 +90,7 @@ class LocalPool:
             pool=self.id,
             resources=self.wish.resources,
             missing=missing,
-            live=len(self.staying()),
+            live=len(self.alive()),
             since=min(max(self.wish.submitted, last), now),
             submitted=self.wish.submitted,
         )

@@ -38,8 +38,7 @@ class Wish:
         launcher: where runners dial.
         submitted: its place in the line.
         grace: seconds a runner gets to end.
-        wanted: runners wanted when the wish was made.
-        ended_before: runners that had ended in order by then, or were told to; each more is one less to want.
+        wanted: runners that should be there; those that ended aren't counted.
         released: everything of the pool is to go.
     """
 
@@ -50,7 +49,6 @@ class Wish:
     submitted: float
     grace: float
     wanted: int
-    ended_before: int = 0
     released: bool = False
 
 
