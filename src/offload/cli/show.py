@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -16,6 +16,9 @@ from offload.client.settings import DEFAULT
 from offload.model.resources import format_cpus, format_duration, format_memory
 from offload.model.spec import Spec
 from offload.wire.codec import to_builtins
+
+_LONGEST: Final = 40
+"""Characters of a variable's value, at most."""
 
 
 def show_plan(api: Api, plan: Plan, *, as_json: bool) -> None:
@@ -52,5 +55,10 @@ def _rows(plan: Plan, spec: Spec, session: dict[str, str]) -> list[tuple[str, st
     rows = [(what, value, origin.get(what, DEFAULT)) for what, value in values.items()]
     for name, value in spec.env.items():
         where = asked.origins.get(f"env.{name}") or ("this session" if name in session else DEFAULT)
-        rows.append((f"env {name}", value, where))
+        rows.append((f"env {name}", _cut(value), where))
     return rows
+
+
+def _cut(value: str) -> str:
+    """A variable such as PATH would push everything else off the terminal; ``--json`` has all of it."""
+    return value if len(value) <= _LONGEST else f"{value[: _LONGEST - 1]}…"
