@@ -57,8 +57,9 @@ def draw(shown: list[tuple[str, str]]) -> str:
         console.print(Text.from_ansi(output.rstrip("\n")), soft_wrap=True)
         console.print()
     svg = console.export_svg(title="offload", unique_id="tour")
-    # Fonts from the network are nothing for a picture in a repository.
-    return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    # Fonts from the network are nothing for a picture in a repository, and some viewers eat leading spaces.
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    return svg.replace("<text ", '<text xml:space="preserve" ')
 
 
 def main() -> None:

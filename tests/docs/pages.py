@@ -9,6 +9,7 @@ What can't be known beforehand:
 * ``...`` or ``…`` alone on a line stands for any lines, ``…`` within a line for any text;
 * an id (seven characters, with a digit) stands for whatever id the job really has, always the
   same on one page;
+* the port of the pages stands for one that is free;
 * a duration stands for any duration, a size for any size, a run of spaces for any run of spaces.
 """
 
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+PORT = "8750"
 _FENCE = re.compile(r"^(`{3,}|:{3,})\{?([\w-]*)\}?\s*(.*)$")
 _ID = r"(?<!\w)%s[a-z][2-9a-z]{6}(?!\w)"
 REAL_ID = _ID % ""

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from docs.pages import ROOT, Command, File, expected, pages, steps, with_ids
+from docs.pages import PORT, ROOT, Command, File, expected, pages, steps, with_ids
 from docs.terminal import TerminalSession
 
 _PAGES = [page for page in pages() if any(isinstance(step, Command) for step in steps(page))]
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Iterator[TerminalSession]:
-    """A shell in an empty directory beside a copy of ``examples/``, with an Offload of its own."""
+def session(tmp_path: Path, page: Path) -> Iterator[TerminalSession]:
+    """A shell in an empty directory, with an Offload of its own; the README's has ``examples/``."""
     here = tmp_path / "here"
     here.mkdir()
-    shutil.copytree(ROOT / "examples", here / "examples")
+    if page.parent == ROOT:
+        shutil.copytree(ROOT / "examples", here / "examples")
     bin_directory = os.path.dirname(sys.executable)
     environ = {
         "PATH": f"{bin_directory}:{os.environ['PATH']}",
@@ -37,14 +39,21 @@ def session(tmp_path: Path) -> Iterator[TerminalSession]:
     opened.close()
 
 
+def _free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return str(listening.getsockname()[1])
+
+
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_example_of_the_page_shows_what_the_page_says(page: Path, session: TerminalSession) -> None:
     ids: dict[str, str] = {}
+    port = _free_port()
     for step in steps(page):
         if isinstance(step, File):
             (Path(session.type("pwd").strip()) / step.name).write_text(step.text)
             continue
-        shown = "".join(f"{line.rstrip()}\n" for line in session.type(with_ids(step.text, ids)).splitlines())
+        typed = with_ids(step.text, ids).replace(PORT, port)
+        shown = "".join(f"{line.rstrip()}\n" for line in session.type(typed).splitlines()).replace(port, PORT)
         match = expected(step.shows, ids).fullmatch(shown)
         assert match, (
             f"{page.relative_to(ROOT)}:{step.line}: {step.text}\n"
