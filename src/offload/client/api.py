@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -96,8 +97,11 @@ class Api:
         return self._call("POST", _path(job, f"/rerun?{query}"), JobView)
 
     def clusters(self) -> tuple[ClusterView, ...]:
-        """Where jobs can run."""
-        return self._get("/v1/clusters", tuple[ClusterView, ...])
+        """Where jobs can run; over TCP none of them is this machine, so no session variable helps there."""
+        clusters = self._get("/v1/clusters", tuple[ClusterView, ...])
+        if self.endpoint.address.startswith("unix:"):
+            return clusters
+        return tuple(replace(cluster, session_env=()) for cluster in clusters)
 
     def launcher(self) -> LauncherView:
         """The launcher itself."""
