@@ -44,7 +44,8 @@ def _section(path: str, command: click.Command) -> str:
     parts = [f"## {path}\n", f"```text\n{usage}\n```\n", _help(command.help or "")]
     if isinstance(command, Command):
         parts.append(f"```sh\n{chr(10).join(command.examples)}\n```\n")
-    records = [record for param in command.get_params(context) if (record := param.get_help_record(context))]
+    params = [param for param in command.get_params(context) if isinstance(param, click.Option)]
+    records = [record for param in params if (record := param.get_help_record(context))]
     options = [(f"`{names}`", text.replace("  [", " [")) for names, text in records]
     parts.append(table(("option", ""), options) + "\n")
     return "\n".join(parts)

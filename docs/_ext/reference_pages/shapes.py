@@ -62,7 +62,7 @@ def _section(shape: type) -> str:
     told = attributes(shape.__doc__)
     hints = typing.get_type_hints(shape)
     rows = [
-        (f"`{field.name}`", type_text(hints[field.name]), told.get(field.name, ""))
+        (f"`{field.name}`", type_text(hints[field.name]), told.get(field.name, "").replace("None", "`null`"))
         for field in dataclasses.fields(shape)
     ]
     return f"{head}\n{table(('field', 'type', ''), rows)}\n"
@@ -77,7 +77,8 @@ def type_text(hint: object) -> str:
     if origin in (typing.Union, types.UnionType):
         return " or ".join(map(type_text, arguments))
     if origin is tuple:
-        return f"list of ({type_text(arguments[0])})"
+        inner = type_text(arguments[0])
+        return f"list of ({inner})" if inner.startswith("list") else f"list of {inner}"
     if origin is dict:
         return "object" if arguments[1] is typing.Any else f"object of {type_text(arguments[1])}"
     if hint in SHAPES:
