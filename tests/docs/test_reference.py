@@ -193,6 +193,21 @@ def test_the_table_of_languages_is_the_code_s() -> None:
     assert set(re.findall(r"`(\.\w+)`", table)) == set(LANGUAGES)
 
 
+def test_files_of_the_repository_that_pages_name_are_there() -> None:
+    named = re.compile(r"`((?:src|tests|docs|scripts|examples|\.ci|\w+)/[\w./-]*)`")
+    folders = {path.name for path in (ROOT / "src/offload").iterdir() if path.is_dir()} | {
+        path.name for path in ROOT.iterdir() if path.is_dir()
+    }
+    missing = [
+        f"{page.relative_to(ROOT)}: {path}"
+        for page in pages()
+        for path in named.findall(page.read_text())
+        if path.partition("/")[0] in folders
+        and not any((root / path).exists() for root in (ROOT, ROOT / "src/offload", page.parent))
+    ]
+    assert not missing
+
+
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
