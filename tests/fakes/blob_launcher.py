@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_POST = do_PUT = do_HEAD = do_GET  # noqa: N815  the names that http.server calls
 
     def _answer(self) -> None:
-        self.server.calls.append(f"{self.command} {self.path[:14]}")
+        self.server.calls.append(f"{self.command} {self.path}")
         chunks = self._chunks()
         try:
             status, body = self._do(chunks)
@@ -110,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "PUT", ["manifests", digest]:
                 self._put_manifest(digest, b"".join(chunks))
                 return 204, b""
-            case ("GET" | "HEAD"), ["manifests", digest] if self._whole(digest):
+            case (("GET" | "HEAD"), ["manifests", digest]) if self._whole(digest):
                 return 200, self.server.manifests[digest]
         return 404, b""
 

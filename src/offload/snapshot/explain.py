@@ -58,11 +58,11 @@ def explain(root: str | Path, path: str | Path) -> Decision:
 
 
 def _relative(root: bytes, path: bytes) -> bytes:
-    # The directory part is resolved, so that a path through a link to the root is understood; the last part
-    # isn't, because a link is sent as a link.
-    whole = os.path.normpath(os.path.join(root, path))
-    whole = os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))
     inside = root.rstrip(b"/") + b"/"
+    whole = os.path.normpath(os.path.join(root, path))
+    if not whole.startswith(inside):
+        # Perhaps it is spelled through a link to the root. Its last part stays: a link is sent as a link.
+        whole = os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))
     if not whole.startswith(inside):
         raise UsageError(
             f"{os.fsdecode(path)} lies outside of the working directory {os.fsdecode(root)}.",

@@ -1,0 +1,170 @@
+"""What is left out, and which rule says so; git itself is the judge of the patterns."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fakes.trees import Link, describe, make, trees
+from offload.errors import UsageError
+from offload.model.manifest import Kind
+from offload.snapshot.explain import explain
+from offload.snapshot.walk import walk
+
+
+def sent(root) -> set[bytes]:
+    return {node.path for node in walk(os.path.realpath(os.fsencode(root))).nodes}
+
+
+BUILT_IN = {
+    ".git/config": "built-in rule `.git/`",
+    "sub/.git": "built-in rule `.git`",
+    ".venv/x": "built-in rule `.venv/`",
+    "env/lib/x.py": "built-in rule: a directory with `pyvenv.cfg` is a virtual environment",
+    "conda/bin/python": "built-in rule: a directory with `conda-meta/history` is a virtual environment",
+    "renv/library/R-4.3/dplyr": "built-in rule `renv/library/`",
+    "packrat/lib/x": "built-in rule `packrat/lib/`",
+    "web/node_modules/left-pad/index.js": "built-in rule `node_modules/`",
+    "a/b/__pycache__/m.pyc": "built-in rule `__pycache__/`",
+    ".Rproj.user/1": "built-in rule `.Rproj.user/`",
+    "nb/.ipynb_checkpoints/n.ipynb": "built-in rule `.ipynb_checkpoints/`",
+    ".DS_Store": "built-in rule `.DS_Store`",
+}
+
+
+def test_the_built_in_list_leaves_out_what_can_be_made_again(tmp_path):
+    for path in [*BUILT_IN, "env/pyvenv.cfg", "conda/conda-meta/history", "renv/activate.R", "library/x.R"]:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("x")
+    files = {path for path in sent(tmp_path) if (tmp_path / os.fsdecode(path)).is_file()}
+    assert files == {b"renv/activate.R", b"library/x.R"}
+    assert {path: explain(tmp_path, path).rule for path in BUILT_IN} == BUILT_IN
+
+
+def test_gitignore_is_not_consulted(tmp_path):
+    make(tmp_path, {".gitignore": b"*.csv\n", "data.csv": b"x"})
+    assert sent(tmp_path) == {b".gitignore", b"data.csv"}
+
+
+def test_explain_names_the_file_the_line_and_the_directory_that_decide(tmp_path):
+    make(
+        tmp_path,
+        {
+            ".offloadignore": b"# big things\n\nraw/\n*.tmp\n!keep.tmp\n",
+            "raw": {"x": {"y.csv": b""}},
+            "keep.tmp": b"",
+            "sub": {".offloadignore": b"/local\n!*.tmp\n", "local": b"", "y.tmp": b""},
+        },
+    )
+    decisions = {
+        "raw/x/y.csv": "raw/x/y.csv is not sent: `.offloadignore` line 3: `raw/`, which decides about raw.",
+        "y.tmp": "y.tmp is not sent: `.offloadignore` line 4: `*.tmp`.",
+        "keep.tmp": "keep.tmp is sent: `.offloadignore` line 5: `!keep.tmp`.",
+        "sub/local": "sub/local is not sent: `sub/.offloadignore` line 1: `/local`.",
+        "sub/y.tmp": "sub/y.tmp is sent: `sub/.offloadignore` line 2: `!*.tmp`.",
+        "not/there.csv": "not/there.csv is sent: no rule leaves it out.",
+    }
+    assert {path: str(explain(tmp_path, path)) for path in decisions} == decisions
+    assert str(explain(tmp_path, tmp_path / "sub" / "y.tmp")) == decisions["sub/y.tmp"]
+
+
+def test_a_line_can_bring_back_what_the_built_in_list_leaves_out(tmp_path):
+    make(
+        tmp_path,
+        {".offloadignore": b"!renv/library/\n", "renv": {"library": {"x": b""}, "staging": {"y": b""}}},
+    )
+    assert sent(tmp_path) == {b".offloadignore", b"renv", b"renv/library", b"renv/library/x"}
+
+
+def test_explain_says_what_can_not_be_sent_whatever_the_rules(tmp_path):
+    make(tmp_path, {"d": {"x": b""}, "in": Link(b"d"), "out": Link(b"/etc")})
+    os.mkfifo(tmp_path / "pipe")
+    decisions = {
+        "pipe": "pipe is not sent: it is a pipe.",
+        "in": "in is sent: no rule leaves it out.",
+        "in/x": "in/x is not sent: it is a symbolic link, which is sent as a link, which decides about in.",
+        "out": "out is not sent: it is a symbolic link out of the working directory, which is refused.",
+    }
+    assert {path: str(explain(tmp_path, path)) for path in decisions} == decisions
+
+
+def test_a_path_outside_of_the_directory_is_refused(tmp_path):
+    for path in ("..", "/etc/passwd", "a/../../b", "."):
+        with pytest.raises(UsageError, match="outside of the working directory"):
+            explain(tmp_path, path)
+
+
+def test_lines_that_are_no_pattern_are_refused_all_at_once(tmp_path):
+    make(tmp_path, {".offloadignore": b"*.csv\n!\n/\n"})
+    with pytest.raises(UsageError, match=r"line 2: .*; line 3: ") as caught:
+        walk(os.fsencode(tmp_path))
+    assert "`.offloadignore`" in caught.value.sentence
+
+
+def test_a_directory_without_an_offloadignore_never_pays_for_pathspec(tmp_path):
+    code = (
+        "import sys; from offload.snapshot.walk import walk; import offload.snapshot.take;"
+        "walk(sys.argv[1].encode()); print({'pathspec', 'asyncio', 'psutil'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+PARTS = st.sampled_from(["a", "b", "*", "?", "*.c", "a*", "[ab]", "[!a]", "**", "b.c", "\\a"])
+LINES = st.builds(
+    lambda negated, rooted, parts, directory: (
+        "!" * negated + "/" * rooted + "/".join(parts) + "/" * directory
+    ),
+    st.booleans(),
+    st.booleans(),
+    st.lists(PARTS, min_size=1, max_size=3),
+    st.booleans(),
+)
+IGNORE_FILES = st.lists(LINES, max_size=4).map(lambda lines: "\n".join(lines).encode())
+PLAIN = st.sampled_from([b"a", b"b", b"b.c", b"aa", b"x\ny.c"])
+PLAIN_TREES = st.dictionaries(
+    PLAIN,
+    st.recursive(st.just(b"x"), lambda below: st.dictionaries(PLAIN, below, max_size=4), max_leaves=15),
+    max_size=5,
+)
+
+
+@pytest.fixture(scope="module")
+def git_directory(tmp_path_factory) -> str:
+    directory = str(tmp_path_factory.mktemp("git"))
+    subprocess.run(["git", "init", "-q", "--bare", "--template=", directory], check=True)
+    return directory
+
+
+@settings(max_examples=60, deadline=None)
+@given(tree=PLAIN_TREES, above=IGNORE_FILES, below=IGNORE_FILES)
+def test_git_leaves_out_the_same(git_directory, tree, above, below):
+    with tempfile.TemporaryDirectory() as root:
+        make(root, {**tree, b"a": {**tree, b".offloadignore": below}, b".offloadignore": above})
+        listed = subprocess.run(
+            [
+                *("git", "-C", root, f"--git-dir={git_directory}", "--work-tree=.", "ls-files"),
+                *("-z", "--others", "--exclude-per-directory=.offloadignore"),
+            ],
+            capture_output=True,
+            check=True,
+        )
+        files = {
+            node.path for node in walk(os.fsencode(os.path.realpath(root))).nodes if node.kind is Kind.FILE
+        }
+        assert files == set(listed.stdout.split(b"\0")) - {b""}
+
+
+@settings(max_examples=60, deadline=None)
+@given(trees(b"a", b"b", b".git", b"node_modules", b"renv", b"library"), IGNORE_FILES, IGNORE_FILES)
+def test_explain_agrees_with_what_is_sent(tree, above, below):
+    with tempfile.TemporaryDirectory() as root:
+        make(root, {**tree, b"a": {**tree, b".offloadignore": below}, b".offloadignore": above})
+        walked = sent(root)
+        assert {path for path in describe(root) if explain(root, os.fsdecode(path)).sent} == walked
