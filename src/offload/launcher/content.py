@@ -58,8 +58,8 @@ class Content:
 
     async def send(self, digests: tuple[str, ...]) -> AsyncIterator[bytes]:
         """The pack of these blobs; raises ``BlobMissingError`` or ``BlobCorruptError`` at once."""
-        pieces = encode_pack(await asyncio.to_thread(self.files.fetch, digests))
-        return _each(pieces, await asyncio.to_thread(next, pieces, b""))
+        pieces = filter(None, encode_pack(await asyncio.to_thread(self.files.fetch, digests)))
+        return _each(pieces, await asyncio.to_thread(next, pieces, None))
 
     async def has_manifest(self, digest: str) -> bool:
         """Whether a manifest and every blob that it names are there; if so, they are spared for a while."""
@@ -98,8 +98,8 @@ class Content:
                 await self._store.run(manifests.refer, job, digest)
 
 
-async def _each(pieces: Iterator[bytes], first: bytes) -> AsyncIterator[bytes]:
+async def _each(pieces: Iterator[bytes], first: bytes | None) -> AsyncIterator[bytes]:
     piece = first
-    while piece:
+    while piece is not None:
         yield piece
-        piece = await asyncio.to_thread(next, pieces, b"")
+        piece = await asyncio.to_thread(next, pieces, None)

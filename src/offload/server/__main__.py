@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import uvloop
@@ -76,7 +77,13 @@ def _keep_token(path: Path, token: str) -> None:
     write_private(path, token.encode())
 
 
-async def serve(launcher: Launcher, sockets: list[socket.socket], path: Path) -> None:
+async def serve(
+    launcher: Launcher,
+    sockets: list[socket.socket],
+    path: Path,
+    *,
+    signals: Iterable[signal.Signals] = (signal.SIGTERM, signal.SIGINT),
+) -> None:
     """Serve until a signal, the API or idleness ends it; ``path`` is that of the Unix socket."""
     server = Server(create_app(launcher))
 
@@ -86,7 +93,7 @@ async def serve(launcher: Launcher, sockets: list[socket.socket], path: Path) ->
         server.end()
 
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
+    for name in signals:
         loop.add_signal_handler(name, end)
     launcher.start(end)
     _log.info("Serving %s.", ", ".join(launcher.config.listening), extra={"action": "start"})

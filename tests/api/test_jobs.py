@@ -1,0 +1,296 @@
+"""Jobs through the public API, from submission to their end, on both stores."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+from fakes.service import CAPACITY, SNAPSHOT, Service, caught, spec
+
+from offload.backends.contract import Capabilities, Health
+from offload.errors import (
+    BlobMissingError,
+    JobNotFoundError,
+    LauncherBusyError,
+    ResultsGoneError,
+    TaskNotFoundError,
+    TooLargeForClusterError,
+    UnknownClusterError,
+    UsageError,
+)
+from offload.model.ids import pool_id
+from offload.model.manifest import digest_of
+from offload.model.resources import Resources
+from offload.model.states import State, Target
+from offload.wire.codec import to_builtins
+
+
+def body(**options):
+    return {"key": options.pop("key", "k"), "spec": to_builtins(spec(**options))}
+
+
+def until(condition):
+    """Wait for a condition with a deadline."""
+    ticks = threading.Event()
+    for _ in range(1000):
+        if found := condition():
+            return found
+        ticks.wait(0.01)
+    raise AssertionError("it never came true")
+
+
+def test_a_job_goes_from_submission_to_its_end(any_service):
+    service: Service = any_service
+    job = service.submit(array="1-3")
+    until(lambda: service.backend().scaled)
+    pool, wanted = service.backend().scaled[0]
+    assert (pool.id, wanted, pool.launcher) == (pool_id(job.id), 3, service.address)
+    runner = service.runner(job.id)
+    assert runner.hello().command == ("python3", "fit.py")
+    for task in (1, 2, 3):
+        (lease,) = runner.lease(1).leases
+        assert (lease.task, lease.attempt) == (task, 1)
+        assert runner.complete(lease.token).settled == (lease.token,)
+    ended = service.job(job.id)
+    assert (ended.state, ended.exit_status, ended.counts.succeeded) == (State.SUCCEEDED, 0, 3)
+    until(lambda: pool.id in service.backend().released)
+
+
+def test_restarting_between_any_two_calls_loses_nothing(any_service):
+    service: Service = any_service
+    job = service.submit(array="1-2")
+    service.restart()
+    runner = service.runner(job.id)
+    runner.begin()
+    service.restart()
+    (first,) = runner.lease(1).leases
+    service.restart()
+    assert runner.lease(1).leases == (first,)
+    assert runner.log(first, b"a", b"b").next_seq == 2
+    service.restart()
+    assert runner.log(first, b"a", b"b", b"c").next_seq == 3
+    runner.complete(first.token)
+    service.restart()
+    assert runner.complete(first.token).settled == (first.token,)
+    (second,) = runner.lease(1).leases
+    assert second.task == 2
+    service.restart()
+    runner.complete(second.token)
+    service.restart()
+    ended = service.job(job.id)
+    assert (ended.state, ended.counts.succeeded) == (State.SUCCEEDED, 2)
+    tasks = service.call("GET", f"/v1/jobs/{job.id}/tasks")["tasks"]
+    assert [len(task["attempts"]) for task in tasks] == [1, 1]
+    until(lambda: service.backend().released)
+
+
+def test_the_same_key_twice_is_one_job(service):
+    service.put_snapshot()
+    first = service.call("POST", "/v1/jobs", body())
+    second = service.call("POST", "/v1/jobs", body())
+    assert first["id"] == second["id"]
+    assert len(service.call("GET", "/v1/jobs")["jobs"]) == 1
+
+
+def test_a_new_job_is_201_and_a_known_one_is_200(service):
+    service.put_snapshot()
+    statuses = []
+    for _ in range(2):
+        with service.connect() as connection:
+            statuses.append(connection.request("POST", "/v1/jobs", json.dumps(body()).encode()).status)
+    assert statuses == [201, 200]
+
+
+def test_every_mistake_of_a_submission_is_told_at_once(service):
+    wrong = body(
+        command=(),
+        name=" ",
+        directory="../up",
+        snapshot="sha256:0",
+        home="/x",
+        resources=Resources(cpus=-1, memory=0, gpus=-1),
+        time_limit=0.0,
+        grace=-1.0,
+        retries=-1,
+        env={"A=B": "x"},
+        stdin="y",
+    )
+    error = caught(lambda: service.call("POST", "/v1/jobs", wrong))
+    assert type(error) is UsageError
+    for part in (
+        "command",
+        "name",
+        "directory",
+        "snapshot",
+        "home",
+        "CPUs",
+        "Memory",
+        "GPUs",
+        "time limit",
+        "grace",
+        "Retries",
+        "A=B",
+        "standard input",
+    ):
+        assert part in error.sentence
+
+
+@pytest.mark.parametrize(
+    "ranges", [[[1, 2, 0]], [[-1, 2, 1]], [[1, 1, 1], [1, 1, 1]], [[1, 10**6, 1]], [[1, 10**30, 1]], []]
+)
+def test_an_array_that_makes_no_sense_is_refused(service, ranges):
+    wrong = body()
+    wrong["spec"]["array"] = {"ranges": ranges}
+    assert type(caught(lambda: service.call("POST", "/v1/jobs", wrong))) is UsageError
+
+
+@pytest.mark.parametrize("text", ["\0", "\ud800"])
+def test_text_that_no_store_can_keep_is_refused(service, text):
+    wrong = body()
+    wrong["spec"]["name"] = f"x{text}"
+    assert type(caught(lambda: service.call("POST", "/v1/jobs", wrong))) is UsageError
+
+
+def test_unknown_fields_are_named_with_the_valid_ones(service):
+    wrong = body()
+    wrong["spec"]["comand"] = ["x"]
+    wrong["spec"]["resources"]["cpu"] = 1
+    wrong["extra"] = 1
+    error = caught(lambda: service.call("POST", "/v1/jobs", wrong))
+    assert "There is no field spec.comand; the fields there are: command, name, cluster" in error.sentence
+    assert "There is no field spec.resources.cpu; the fields there are: cpus, memory, gpus." in error.sentence
+    assert "There is no field extra; the fields there are: spec, key." in error.sentence
+
+
+def test_an_unknown_cluster_lists_those_there_are(service):
+    service.put_snapshot()
+    error = caught(lambda: service.call("POST", "/v1/jobs", body(cluster="lokal")))
+    assert type(error) is UnknownClusterError
+    assert "local" in error.next_step
+
+
+def test_more_than_the_cluster_has_is_refused_with_the_largest_that_fits(service):
+    service.put_snapshot()
+    wish = Resources(cpus=9, memory=64 << 30, gpus=1)
+    error = caught(lambda: service.call("POST", "/v1/jobs", body(resources=wish)))
+    assert type(error) is TooLargeForClusterError
+    for part in ("9 CPUs (at most 8)", "64 GiB memory (at most 16 GiB)", "1 GPUs (at most 0)"):
+        assert part in error.sentence
+    assert error.next_step == "The largest request that fits is --cpus 8 --memory 16384Mi."
+
+
+def test_a_cluster_fills_in_what_a_submission_leaves_open(service):
+    backend = service.backend()
+    backend.capabilities = Capabilities(default=Resources(memory=1 << 30))
+    assert service.submit().spec.resources == Resources(cpus=1, memory=1 << 30)
+    assert service.submit(key="b", resources=Resources(memory=5)).spec.resources.memory == 5
+
+
+def test_a_job_is_accepted_by_a_cluster_that_does_not_answer(service):
+    service.backend().health = Health(available=False, problem="It is on fire.")
+    assert service.submit(resources=Resources(cpus=100)).state is State.PENDING
+    (cluster,) = service.call("GET", "/v1/clusters")
+    assert (cluster["available"], cluster["problem"]) == (False, "It is on fire.")
+
+
+def test_a_job_whose_files_are_not_there_is_refused(service):
+    assert type(caught(lambda: service.call("POST", "/v1/jobs", body()))) is BlobMissingError
+    service.put_snapshot()
+    stdin = digest_of(b"not there")
+    error = caught(lambda: service.call("POST", "/v1/jobs", body(stdin=stdin)))
+    assert error.details == {"digests": [stdin]}
+
+
+def test_an_unknown_job_is_404_with_near_ids(service):
+    job = service.submit().id
+    error = caught(lambda: service.call("GET", f"/v1/jobs/{job[:-1]}"))
+    assert type(error) is JobNotFoundError
+    assert error.details["near"] == [job]
+    assert type(caught(lambda: service.call("GET", f"/v1/jobs/{job}/tasks/5"))) is TaskNotFoundError
+
+
+def test_pages_and_filters_of_jobs(service):
+    ids = [service.submit(key=f"k{n}").id for n in range(3)]
+    page = service.call("GET", "/v1/jobs?limit=2")
+    rest = service.call("GET", f"/v1/jobs?limit=2&before={page['next']}")
+    assert [job["id"] for job in page["jobs"] + rest["jobs"]] == ids[::-1]
+    assert service.call("GET", "/v1/jobs?state=running")["jobs"] == []
+    assert len(service.call("GET", f"/v1/jobs?user={service.launcher.user}")["jobs"]) == 3
+    error = caught(lambda: service.call("GET", "/v1/jobs?state=runing"))
+    assert "'pending', 'running', 'succeeded', 'failed' or 'cancelled'" in error.sentence
+
+
+def test_cancelling_ends_what_has_not_begun_and_tells_who_works(any_service):
+    service: Service = any_service
+    job = service.submit(array="1-3")
+    runner = service.runner(job.id)
+    runner.hello()
+    (lease,) = runner.lease(1).leases
+    cancelled = service.call("POST", f"/v1/jobs/{job.id}/cancel")
+    assert cancelled["target"] == Target.CANCELLED
+    orders = runner.lease(0, (lease.token,)).orders
+    assert [(order.kind, order.token) for order in orders] == [("cancel", lease.token)]
+    until(lambda: service.job(job.id).counts.cancelled == 2)
+    runner.complete(lease.token, 143)
+    assert service.job(job.id).state is State.CANCELLED
+    assert service.call("POST", f"/v1/jobs/{job.id}/cancel")["state"] == State.CANCELLED
+
+
+def test_a_rerun_is_the_same_spec_as_a_new_job(service):
+    job = service.submit()
+    again = service.call("POST", f"/v1/jobs/{job.id}/rerun?key=r1")
+    assert again["id"] != job.id
+    assert service.job(again["id"]).spec == job.spec
+    assert service.call("POST", f"/v1/jobs/{job.id}/rerun?key=r1")["id"] == again["id"]
+
+
+def test_a_rerun_of_files_that_are_gone_says_so(service):
+    job = service.submit()
+    for path in (service.config.data / "blobs").glob("*/*.raw"):
+        path.unlink()
+    error = caught(lambda: service.call("POST", f"/v1/jobs/{job.id}/rerun?key=r1"))
+    assert type(error) is ResultsGoneError
+
+
+def test_a_retry_runs_the_task_again_until_it_succeeds(service):
+    job = service.submit(retries=1)
+    runner = service.runner(job.id)
+    runner.hello()
+    (first,) = runner.lease(1).leases
+    runner.complete(first.token, 1)
+    (second,) = runner.lease(1).leases
+    assert (second.task, second.attempt) == (1, 2)
+    runner.complete(second.token)
+    assert service.job(job.id).state is State.SUCCEEDED
+
+
+def test_a_backend_that_fails_is_tried_again_and_the_job_says_why_it_waits(service):
+    service.backend().fails = [RuntimeError("no route to host")]
+    job = service.submit()
+    waiting = until(lambda: service.job(job.id).reason)
+    assert (waiting.code, waiting.words) == ("unknown", "RuntimeError('no route to host')")
+    until(lambda: service.backend().scaled)
+    until(lambda: service.job(job.id).reason is None)
+
+
+def test_a_busy_launcher_is_stopped_only_by_force(service):
+    service.submit()
+    error = caught(lambda: service.call("POST", "/v1/launcher/stop"))
+    assert type(error) is LauncherBusyError
+    service.call("POST", "/v1/launcher/stop?force=true")
+    service.ended()
+    assert not service.socket.exists()
+    service.start()
+    assert service.call("GET", "/v1/launcher")["unfinished_jobs"] == 1
+
+
+def test_the_launcher_tells_about_itself(service):
+    service.put_snapshot()
+    view = service.call("GET", "/v1/launcher")
+    assert (view["api_version"], view["store"], view["blobs"]) == (1, "sqlite", 1)
+    assert view["listening"] == [service.address]
+    (cluster,) = service.call("GET", "/v1/clusters")
+    assert cluster["capacity"] == {"cpus": CAPACITY.cpus, "memory": CAPACITY.memory, "gpus": 0}
+    assert cluster["session_env"] == ["LANG"]
+    assert SNAPSHOT.startswith("sha256:")
