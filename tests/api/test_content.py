@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from fakes.service import MANIFEST, SCRIPT, SNAPSHOT, caught
 
+from fakes.service import MANIFEST, SCRIPT, SNAPSHOT, caught
 from offload.errors import (
     BlobCorruptError,
     BlobMissingError,

@@ -1,7 +1,7 @@
 """A whole launcher inside the test's process: the real app on a real Unix socket, the real store, real files.
 
-Only the backend is a stand-in: it notes what it is told, and sees what the test says. ``Service.restart`` is what
-a new process would be: everything is opened again from what is on disk.
+Only the backend is a stand-in: it notes what it is told, and sees what the test says. ``Service.restart`` is
+what a new process would be: everything is opened again from what is on disk.
 """
 
 from __future__ import annotations
@@ -259,9 +259,7 @@ class TalkingRunner:
 
     def log_bytes(self, lease: Lease, body: bytes) -> LogReceipt:
         with self._service.connect(self.token) as connection:
-            answer = connection.request(
-                "POST", "/runner/v1/logs", body, headers={LEASE_HEADER: lease.token}
-            )
+            answer = connection.request("POST", "/runner/v1/logs", body, headers={LEASE_HEADER: lease.token})
             return decode(answer.read(), LogReceipt)
 
     def work(self, exit_status: int = 0) -> None:

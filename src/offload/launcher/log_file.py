@@ -108,25 +108,26 @@ class LogFile:
 def walk(path: Path) -> Iterator[tuple[Span, int]]:
     """All whole frames of a file, and at which byte each ends; stops at what is no frame."""
     at = 0
-    with contextlib.suppress(ProtocolError):
-        while block := read_frames(path, at, None):
+    with contextlib.suppress(ProtocolError, FileNotFoundError):
+        size = path.stat().st_size
+        while block := read_frames(path, at, size):
             for span in spans(block):
                 yield span, at + span.end
             at += len(block)
 
 
-def read_frames(path: Path, at: int, limit: int | None) -> bytes:
+def read_frames(path: Path, at: int, limit: int) -> bytes:
     """Whole frames from a byte position on, about a megabyte; empty when there are none (yet).
 
     Args:
         path: the file, which need not exist.
         at: a position between two frames.
-        limit: the position up to which the file may be read; None is its end.
+        limit: the position up to which the file may be read.
 
     Raises:
         ProtocolError: there is no frame at this position.
     """
-    room = _BLOCK if limit is None else min(_BLOCK, limit - at)
+    room = min(_BLOCK, limit - at)
     if room <= 0:
         return b""
     try:

@@ -66,13 +66,16 @@ class LogKeeper:
         return receipt
 
     async def _append(self, job: str, task: int, attempt: int, data: bytes) -> tuple[int, LogReceipt]:
-        async with self._locks.setdefault(job, asyncio.Lock()):
+        async with self._lock(job):
             file = await self._open(job)
             before = file.size
             looked_at = await asyncio.to_thread(file.append, task, attempt, data)
         if file.size > before:
             self._hub.ring(f"logs:{job}")
         return looked_at, LogReceipt(next_seq=file.next_seq.get((task, attempt), 0))
+
+    def _lock(self, job: str) -> asyncio.Lock:
+        return self._locks.setdefault(job, asyncio.Lock())
 
     async def _open(self, job: str) -> LogFile:
         file = self._files.get(job)
@@ -116,7 +119,10 @@ class LogKeeper:
 
     async def _read(self, job: str, at: int) -> bytes:
         file = self._files.get(job)
-        return await asyncio.to_thread(read_frames, self._path(job), at, None if file is None else file.size)
+        if file is None:
+            async with self._lock(job):
+                file = await self._open(job)
+        return await asyncio.to_thread(read_frames, file.path, at, file.size)
 
     async def remove(self, job: str) -> None:
         """Remove a job's log; nothing there is no error."""
