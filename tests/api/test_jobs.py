@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
 
 import pytest
 
-from fakes.service import CAPACITY, SNAPSHOT, Service, caught, spec
+from fakes.service import CAPACITY, SNAPSHOT, Service, caught, spec, until
 from offload.backends.contract import Capabilities, Health
 from offload.errors import (
     BlobMissingError,
@@ -29,16 +28,6 @@ from offload.wire.codec import to_builtins
 
 def body(**options):
     return {"key": options.pop("key", "k"), "spec": to_builtins(spec(**options))}
-
-
-def until(condition):
-    """Wait for a condition with a deadline."""
-    ticks = threading.Event()
-    for _ in range(1000):
-        if found := condition():
-            return found
-        ticks.wait(0.01)
-    raise AssertionError("it never came true")
 
 
 def test_a_job_goes_from_submission_to_its_end(any_service):

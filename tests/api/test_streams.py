@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from fakes.service import caught, frame, read_all
+from fakes.service import caught, frame, read_all, until
 from offload.errors import (
     LeaseLostError,
     ProtocolError,
@@ -87,6 +87,7 @@ def test_streams_end_when_the_launcher_ends(service, job, runner):
     ]
     for follower in followers:
         follower.start()
+    until(lambda: service.launcher.idle.asking == len(followers))
     service.restart()
     for follower in followers:
         follower.join(20)

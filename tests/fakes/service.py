@@ -7,6 +7,7 @@ what a new process would be: everything is opened again from what is on disk.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 import uvloop
 
 from offload.backends.contract import BackendContext, Capabilities, Health, Pool
-from offload.errors import OffloadError
+from offload.errors import OffloadError, PoolReleasedError
 from offload.launcher.clusters import ClusterSettings
 from offload.launcher.launcher import Config, Launcher
 from offload.model.array import parse_array
@@ -265,9 +266,10 @@ class TalkingRunner:
     def work(self, exit_status: int = 0) -> None:
         """Say hello, take every task there is, and complete it."""
         self.hello()
-        while leases := self.lease(1).leases:
-            self.log(leases[0], b"hello\n")
-            self.complete(leases[0].token, exit_status)
+        with contextlib.suppress(PoolReleasedError):
+            while leases := self.lease(1).leases:
+                self.log(leases[0], b"hello\n")
+                self.complete(leases[0].token, exit_status)
 
 
 def frame(lease: Lease, seq: int, text: bytes) -> Frame:
@@ -282,6 +284,16 @@ def caught(call: Callable[[], Any]) -> OffloadError:
     except OffloadError as error:
         return error
     raise AssertionError("nothing was raised")
+
+
+def until(condition: Callable[[], T]) -> T:
+    """What a condition gives once it is true; fails after ten seconds."""
+    ticks = threading.Event()
+    for _ in range(1000):
+        if found := condition():
+            return found
+        ticks.wait(0.01)
+    raise AssertionError("it never came true")
 
 
 def read_all(response: Response) -> bytes:

@@ -14,23 +14,27 @@ from offload.store.engine import Store
 
 
 class Idle:
-    """Knows how long nobody has asked for anything; ``limit`` in seconds, None is for ever."""
+    """Knows how long nobody has asked for anything; ``limit`` in seconds, None is for ever.
+
+    Attributes:
+        asking: requests and streams that are being served.
+    """
 
     def __init__(self, store: Store, clock: Clock, limit: float | None) -> None:
         self._store = store
         self._clock = clock
         self._limit = limit
-        self._asking = 0
+        self.asking = 0
         self._since = clock.monotonic()
 
     @contextmanager
     def asked(self) -> Iterator[None]:
         """Somebody is being served."""
-        self._asking += 1
+        self.asking += 1
         try:
             yield
         finally:
-            self._asking -= 1
+            self.asking -= 1
             self._since = self._clock.monotonic()
 
     async def run(self, end: Callable[[], None]) -> None:
@@ -43,6 +47,6 @@ class Idle:
 
     async def rest(self, limit: float) -> float:
         """Seconds until the launcher will have been idle for the limit, as far as that can be told now."""
-        if self._asking or await self._store.run(jobs.count_unfinished):
+        if self.asking or await self._store.run(jobs.count_unfinished):
             return limit
         return self._since + limit - self._clock.monotonic()
