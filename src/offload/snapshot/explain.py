@@ -39,7 +39,7 @@ def explain(root: str | Path, path: str | Path) -> Decision:
     """Say whether ``path`` (absolute, or relative to ``root``) would be sent; it need not exist.
 
     Raises:
-        UsageError: it lies outside of ``root``, or an ``.offloadignore`` holds what is no pattern.
+        UsageError: it lies outside of ``root``.
     """
     real = os.path.realpath(os.fsencode(root))
     relative = _relative(real, os.fsencode(path))

@@ -58,7 +58,7 @@ class Home:
 
 
 def beside_names(place: bytes, label: str) -> Iterator[bytes]:
-    """Names for what must not go to ``place``: ``fit.from-k7m2q9x.csv``, ``fit.from-k7m2q9x-2.csv`` and so on."""
+    """Names for what must not go to ``place``: ``a.from-k7m2q9x.csv``, ``a.from-k7m2q9x-2.csv`` and so on."""
     above, _, name = place.rpartition(b"/")
     stem, suffix = _split(name)
     for number in itertools.count(1):

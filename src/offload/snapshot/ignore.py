@@ -9,16 +9,12 @@ list (``!renv/library/`` sends the library), and nothing below a directory that 
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Container
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from offload.errors import UsageError
-
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
+from offload.snapshot.patterns import Pattern, parse_patterns
 
 IGNORE_FILE: Final = b".offloadignore"
 
@@ -64,22 +60,19 @@ def built_in_rule(root: bytes, path: bytes, *, is_directory: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """One ``.offloadignore``: the directory it lies in, with a trailing slash, and its lines."""
+    """One ``.offloadignore``: the directory it lies in, with a trailing slash, and its patterns."""
 
     base: bytes
-    spec: GitIgnoreSpec
-    lines: tuple[str, ...]
+    patterns: tuple[Pattern, ...]
 
     def verdict(self, path: bytes, *, is_directory: bool) -> tuple[bool | None, str]:
         """True to leave out, False to send, None when no line matches; and the line."""
-        # A newline in a name is any character but a slash, which no pattern can spell; regular expressions
-        # treat it specially.
-        text = os.fsdecode(path[len(self.base) :]).replace("\n", "\x01")
-        result = self.spec.check_file(text + "/" if is_directory else text)
-        if result.include is None or result.index is None:
-            return None, ""
-        name = os.fsdecode(self.base + IGNORE_FILE)
-        return result.include, f"`{name}` line {result.index + 1}: `{self.lines[result.index]}`"
+        below = path[len(self.base) :]
+        for pattern in reversed(self.patterns):
+            if pattern.matches(below, is_directory=is_directory):
+                name = os.fsdecode(self.base + IGNORE_FILE)
+                return not pattern.includes, f"`{name}` line {pattern.line}: `{os.fsdecode(pattern.text)}`"
+        return None, ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +91,6 @@ class Rules:
         """The rules in a directory (relative to the root) directly below the one of these.
 
         Raises:
-            UsageError: its ``.offloadignore`` holds a line that is no pattern.
             OSError: its ``.offloadignore`` can't be read.
         """
         base = directory + b"/" if directory else b""
@@ -133,33 +125,8 @@ class ResultRules:
 
 
 def _read_level(root: bytes, base: bytes) -> _Level | None:
-    data = None
-    with (
-        contextlib.suppress(FileNotFoundError, NotADirectoryError),
-        open(os.path.join(root, base, IGNORE_FILE), "rb") as file,
-    ):
-        data = file.read()
-    if data is None:
+    try:
+        with open(os.path.join(root, base, IGNORE_FILE), "rb") as file:
+            return _Level(base, parse_patterns(file.read()))
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    lines = tuple(os.fsdecode(line) for line in data.removeprefix(b"\xef\xbb\xbf").splitlines())
-    return _Level(base, _spec(lines, os.fsdecode(base + IGNORE_FILE)), lines)
-
-
-def _spec(lines: tuple[str, ...], name: str) -> GitIgnoreSpec:
-    # Imported here because it costs more than the whole walk, and most directories have no such file.
-    from pathspec import GitIgnoreSpec  # noqa: PLC0415
-    from pathspec.patterns.gitignore import GitIgnorePatternError  # noqa: PLC0415
-
-    mistakes = []
-    for number, line in enumerate(lines, 1):
-        try:
-            GitIgnoreSpec.from_lines([line])
-        except GitIgnorePatternError as error:
-            mistakes.append(f"line {number}: {error}")
-    if mistakes:
-        raise UsageError(
-            f"`{name}` holds what is no pattern: {'; '.join(mistakes)}.",
-            next_step="Write one gitignore pattern a line, such as *.tmp, /raw/ or !keep.csv.",
-        )
-    # An empty line would be dropped and shift the numbers of those after it.
-    return GitIgnoreSpec.from_lines(line if line.strip() else "#" for line in lines)

@@ -67,7 +67,6 @@ def walk(root: bytes) -> Tree:
 
     Raises:
         LinkLeavesRootError: links lead out; all of them are named.
-        UsageError: an ``.offloadignore`` holds what is no pattern.
     """
     found = _walk(root, Rules(root))
     if found.leaving:

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -86,20 +85,6 @@ def _copy(reading: int, writing: int) -> None:
             raise
         while os.sendfile(writing, reading, None, _PIECE):
             pass
-
-
-def remove_tree(path: str | bytes | os.PathLike[str]) -> None:
-    """Remove a directory and all in it, also where directories aren't writable; nothing there is no error."""
-    root = os.fsencode(path)
-    if not os.path.lexists(root):
-        return
-    os.chmod(root, 0o700)
-    for directory, names, _ in os.walk(root):
-        for name in names:
-            below = os.path.join(directory, name)
-            if not os.path.islink(below):
-                os.chmod(below, 0o700)
-    shutil.rmtree(root)
 
 
 @contextlib.contextmanager

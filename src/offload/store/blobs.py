@@ -8,8 +8,8 @@ is sent again.
 
 A blob's modification time says when it was last wanted. Asking for a blob renews it, and
 :meth:`BlobFiles.delete` leaves alone what was wanted since, so garbage collection never takes what a
-submission under way relies on. Everything here may be called from any thread; a :class:`PackReceiver` by
-one thread at a time.
+submission under way relies on. Everything here may be called from any thread; the chunks of a pack
+must come one after another.
 """
 
 from __future__ import annotations
@@ -265,6 +265,9 @@ class PackReceiver:
         self._files = files
         self._reader = PackReader()
         self._incoming: Incoming | None = None
+        self._closed = False
+        # A request that is given up leaves here while a thread may still be feeding.
+        self._taking = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -272,9 +275,11 @@ class PackReceiver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._incoming:
-            self._incoming.close()
-            self._incoming = None
+        with self._taking:
+            self._closed = True
+            if self._incoming:
+                self._incoming.close()
+                self._incoming = None
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes. A chunk of about 1 MiB is worth the way into a thread; a packet isn't.
@@ -284,8 +289,9 @@ class PackReceiver:
             BlobCorruptError: a blob's bytes aren't those that its digest names.
             DiskFullError: there is no space left.
         """
-        for piece in self._reader.feed(chunk):
-            self._take(piece)
+        with self._taking:
+            for piece in self._reader.feed(chunk) if not self._closed else ():
+                self._take(piece)
 
     def close(self) -> None:
         """Say that nothing more comes.

@@ -45,7 +45,8 @@ def encode_pack(blobs: Iterable[Blob]) -> Iterator[bytes]:
                 yield b"".join(parts)
                 parts, size = [], 0
     except Exception:
-        yield b"".join(parts)
+        if parts:
+            yield b"".join(parts)
         raise
     if parts:
         yield b"".join(parts)

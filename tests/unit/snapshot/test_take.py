@@ -28,7 +28,7 @@ from offload.errors import (
 from offload.model.manifest import Kind, decode_manifest
 from offload.snapshot.checkout import check_out, copy_tree
 from offload.snapshot.take import take_snapshot
-from offload.snapshot.writing import remove_tree
+from offload.wire.trees import remove_tree
 
 
 @settings(max_examples=40, deadline=None)
