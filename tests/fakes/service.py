@@ -299,3 +299,8 @@ def until(condition: Callable[[], T]) -> T:
 def read_all(response: Response) -> bytes:
     """The rest of a body."""
     return b"".join(response.chunks())
+
+
+async def finished(task: asyncio.Task[Any]) -> bool:
+    """Whether a task of the loop finishes without any news, given the time for several turns."""
+    return bool((await asyncio.wait([task], timeout=0.2))[0])
