@@ -1,4 +1,4 @@
-"""Somebody who uses the real command, against a launcher of their own."""
+"""A shell with the real command, against a launcher of its own."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from fakes.person import Person
+from fakes.shell import Shell, a_shell
 
 
 @pytest.fixture
-def person(tmp_path) -> Iterator[Person]:
-    here = tmp_path / "here"
-    here.mkdir()
-    somebody = Person(here, tmp_path / "offload")
-    yield somebody
-    somebody.leave()
+def shell(tmp_path) -> Iterator[Shell]:
+    with a_shell(tmp_path) as opened:
+        yield opened

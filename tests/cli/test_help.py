@@ -7,7 +7,7 @@ import sys
 import click
 import pytest
 
-from fakes.person import COMMAND
+from fakes.shell import COMMAND
 from offload.cli.main import COMMANDS, offload
 
 CONTEXT = click.Context(offload)
@@ -42,8 +42,8 @@ def test_the_list_of_commands_loads_none_of_them():
     assert not {"msgspec", "http.client", "rich", "asyncio", "fastapi"} & set(done.stderr.split())
 
 
-def test_without_a_command_the_help_is_shown_and_the_status_is_that_of_a_mistake(person):
-    done = person.offload()
+def test_without_a_command_the_help_is_shown_and_the_status_is_that_of_a_mistake(shell):
+    done = shell.offload()
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"offload run fit.R" in done.stderr
 
@@ -57,12 +57,12 @@ def test_without_a_command_the_help_is_shown_and_the_status_is_that_of_a_mistake
         (("run", "--cpus", "many", "fit.R"), "--cpus: 'many' is not a number of CPUs.", "Write it like 4"),
         (("run", "--array", "3-1", "fit.R"), "this range is empty", "Write it like 1-20"),
         (("run", "nothing.R"), "There is no nothing.R here.", "offload run -- nothing.R"),
-        (("run", "--json", "fit.R"), "--json needs --detach or --show", "Add -d or --show."),
+        (("run", "--stdin", "", "fit.R"), "--stdin: It must not be empty", ""),
     ],
 )  # fmt: skip
-def test_a_mistake_is_a_sentence_and_a_next_step_on_stderr_with_status_2(person, words, sentence, step):
-    person.write("fit.R", "")
-    done = person.offload(*words)
+def test_a_mistake_is_a_sentence_and_a_next_step_on_stderr_with_status_2(shell, words, sentence, step):
+    shell.write("fit.R", "")
+    done = shell.offload(*words)
     assert (done.returncode, done.stdout) == (2, b"")
     lines = done.stderr.decode()
     assert lines.startswith("offload: error: ")
@@ -71,31 +71,31 @@ def test_a_mistake_is_a_sentence_and_a_next_step_on_stderr_with_status_2(person,
     assert "\x1b" not in lines
 
 
-def test_with_json_an_error_is_json_too(person):
-    done = person.offload("run", "--json", "--show", "nothing.R")
+def test_with_json_an_error_is_json_too(shell):
+    done = shell.offload("run", "--json", "fit.R")
     assert done.returncode == 2
-    assert json.loads(done.stderr)["code"] == "script_not_found"
+    assert json.loads(done.stderr)["code"] == "usage"
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts_are_printed(person, shell):
-    assert "_OFFLOAD_COMPLETE" in person.text("completion", shell)
+@pytest.mark.parametrize("kind", ["bash", "zsh", "fish"])
+def test_completion_scripts_are_printed(shell, kind):
+    assert "_OFFLOAD_COMPLETE" in shell.text("completion", kind)
 
 
-def test_commands_complete_without_a_launcher(person):
+def test_commands_complete_without_a_launcher(shell):
     environ = {
-        **person.environ,
+        **shell.environ,
         "_OFFLOAD_COMPLETE": "bash_complete",
         "COMP_WORDS": "offload c",
         "COMP_CWORD": "1",
     }
-    done = subprocess.run([COMMAND], env=environ, capture_output=True, text=True, check=True, cwd=person.here)
+    done = subprocess.run([COMMAND], env=environ, capture_output=True, text=True, check=True, cwd=shell.here)
     assert done.stdout.split() == [
         f"plain,{name}" for name in ("collect", "cancel", "clusters", "completion")
     ]
-    assert not person.home.exists()
+    assert not shell.home.exists()
 
 
-def test_version_is_printed(person):
-    assert person.text("--version") == person.text("version")
-    assert person.text("version").startswith("offload ")
+def test_version_is_printed(shell):
+    assert shell.text("--version") == shell.text("version")
+    assert shell.text("version").startswith("offload ")

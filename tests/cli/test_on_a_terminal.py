@@ -5,7 +5,7 @@ import pty
 import re
 import subprocess
 
-from fakes.person import COMMAND
+from fakes.shell import COMMAND
 
 
 def read(master: int) -> bytes:
@@ -15,12 +15,12 @@ def read(master: int) -> bytes:
         return b""
 
 
-def on_a_terminal(person, *words: str, **settings: object) -> tuple[int, str]:
+def on_a_terminal(shell, *words: str, **settings: object) -> tuple[int, str]:
     """Exit status, and everything that appeared on a terminal of 100 columns."""
     master, slave = pty.openpty()
-    environ = {**person.environ, "TERM": "xterm", "COLUMNS": "100"}
+    environ = {**shell.environ, "TERM": "xterm", "COLUMNS": "100"}
     streams = {"stdout": slave, "stderr": slave, "stdin": subprocess.DEVNULL, **settings}
-    with subprocess.Popen([COMMAND, *words], cwd=person.here, env=environ, **streams) as process:
+    with subprocess.Popen([COMMAND, *words], cwd=shell.here, env=environ, **streams) as process:
         os.close(slave)
         seen = b""
         while piece := read(master):
@@ -35,32 +35,30 @@ def as_it_looks(seen: str) -> str:
     return "\n".join(line.rpartition("\r\x1b[2K")[2] for line in seen.split("\n"))
 
 
-def test_output_is_whole_and_a_summary_tells_what_came_home(person):
-    person.write(
-        "slow.sh", "echo one; sleep 2; printf half; sleep 1.2; echo ' line' >&2; echo made > made.txt\n"
-    )
-    status, seen = on_a_terminal(person, "run", "slow.sh")
+def test_output_is_whole_and_a_summary_tells_what_came_home(shell):
+    shell.write("slow.sh", "echo one; sleep 2; printf half; sleep 1.2; echo ' line' >&2; echo x > made.txt\n")
+    status, seen = on_a_terminal(shell, "run", "slow.sh")
     assert status == 0
     lines = as_it_looks(seen).splitlines()
     job_id = lines[0].split()[1]
-    assert lines[0] == f"offload: {job_id} sent (1 file, {lines[0].split('(1 file, ')[1]}"
+    assert re.fullmatch(rf"offload: {job_id} sent \(1 file, \d+ bytes new\)", lines[0])
     assert lines[1:3] == ["one", "half line"]
     assert lines[3] == "offload: came home (2 bytes): 1 new file: made.txt"
     assert re.search(rf"{job_id} slow.sh  running \d+s  1 CPU", seen)
 
 
-def test_the_lines_of_an_array_begin_with_their_task(person):
+def test_the_lines_of_an_array_begin_with_their_task(shell):
     words = ("run", "--cpus", "0.25", "--array", "1-3", "--", "sh", "-c", "echo task $OFFLOAD_TASK")
-    status, seen = on_a_terminal(person, *words)
+    status, seen = on_a_terminal(shell, *words)
     assert status == 0
     lines = as_it_looks(seen).splitlines()
     assert sorted(lines[1:4]) == [f"[{index}] task {index}" for index in (1, 2, 3)]
 
 
-def test_stdout_in_a_pipe_holds_the_scripts_bytes_only(person):
+def test_stdout_in_a_pipe_holds_the_scripts_bytes_only(shell):
     reader, writer = os.pipe()
     try:
-        status, seen = on_a_terminal(person, "run", "--", "sh", "-c", "echo hello", stdout=writer)
+        status, seen = on_a_terminal(shell, "run", "--", "sh", "-c", "echo hello", stdout=writer)
         os.close(writer)
         assert (status, os.read(reader, 4096)) == (0, b"hello\n")
     finally:
@@ -68,9 +66,9 @@ def test_stdout_in_a_pipe_holds_the_scripts_bytes_only(person):
     assert "sent (" in seen
 
 
-def test_tables_have_colours(person):
-    person.text("run", "-d", "--", "true")
-    status, seen = on_a_terminal(person, "jobs")
+def test_tables_have_colours(shell):
+    shell.text("run", "-d", "--", "true")
+    status, seen = on_a_terminal(shell, "jobs")
     assert status == 0
     assert "\x1b[1mid" in seen
-    assert on_a_terminal(person, "jobs", "--json")[1].startswith('{"jobs":')
+    assert on_a_terminal(shell, "jobs", "--json")[1].startswith('{"jobs":')

@@ -83,14 +83,15 @@ def status_line(api: Api, job: JobView, terminal: Terminal) -> Iterator[None]:
 
 
 def _keep_drawing(api: Api, job: JobView, terminal: Terminal, stop: threading.Event) -> None:
-    while not stop.wait(_TICK):
-        try:
-            job = api.job(job.id)
-            text = status_text(job, time.time())
-        except OffloadError:
-            text = f"{job.id} {job.spec.name}  the launcher doesn't answer; the job goes on"
-        if not stop.is_set():
-            terminal.draw(text)
+    with api:
+        while not stop.wait(_TICK):
+            try:
+                job = api.job(job.id)
+                text = status_text(job, time.time())
+            except OffloadError:
+                text = f"{job.id} {job.spec.name}  the launcher doesn't answer; the job goes on"
+            if not stop.is_set():
+                terminal.draw(text)
 
 
 def status_text(job: JobView, now: float) -> str:

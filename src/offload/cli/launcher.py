@@ -79,7 +79,7 @@ def start() -> None:
     click.echo(f"The launcher runs as process {view.pid}.")
 
 
-@launcher_command.command("stop")
+@launcher_command.command("stop", cls=Command, examples=("offload launcher stop",))
 @click.option("--force", is_flag=True, help="Also while jobs are unfinished; they go on without it.")
 def stop(*, force: bool) -> None:
     """End it; refused while jobs are unfinished, unless forced."""

@@ -17,7 +17,7 @@ import click
 
 from offload.cli.command import Group, Invocation
 from offload.cli.failure import report_failure
-from offload.cli.terminal import leave_quietly
+from offload.cli.terminal import OutputClosedError, leave_quietly
 
 SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Run": {
@@ -69,6 +69,13 @@ class Commands(Group):
         if args[0] not in COMMANDS and not args[0].startswith("-"):
             raise click.exceptions.NoSuchCommand(args[0], possibilities=COMMANDS, ctx=ctx)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; click would make of a broken pipe an exit status that says nothing."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise OutputClosedError from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  click's form
         """The commands by section, without importing one."""
@@ -123,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         result = offload.main(args, prog_name="offload", standalone_mode=False, obj=invocation)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, OutputClosedError):
         return leave_quietly()
     except KeyboardInterrupt:
         return 130

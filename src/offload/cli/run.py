@@ -189,7 +189,8 @@ class _Sent:
             f"offload: cancelling {self.job.id}; press Ctrl-C again to leave at once", style="yellow"
         )
         try:
-            self._api.cancel(self.job.id)
+            with self._api:
+                self._api.cancel(self.job.id)
         except OffloadError as error:
             self._terminal.say(f"offload: it could not be cancelled: {error.sentence}", style="red")
 

@@ -23,6 +23,10 @@ BROKEN_PIPE: Final = 141
 """Exit status when nobody reads our output any more: 128 + SIGPIPE."""
 
 
+class OutputClosedError(Exception):
+    """Nobody reads our output any more."""
+
+
 def is_terminal(fd: int) -> bool:
     """Whether a stream is a terminal; a closed one is not."""
     try:

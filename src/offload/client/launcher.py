@@ -110,9 +110,10 @@ def _start_until_answered(places: Places, deadline: float) -> None:
     child: int | None = None
     log = places.data / "launcher.log"
     while not answers(places.address):
-        if child is not None and os.waitpid(child, os.WNOHANG)[0]:
+        if child is not None and (ended := os.waitpid(child, os.WNOHANG))[0]:
             child = None
-            if not _is_held(places.runtime / "launcher.lock"):
+            # One that was killed is started again; one that gave up said why.
+            if not os.WIFSIGNALED(ended[1]) and not _is_held(places.runtime / "launcher.lock"):
                 raise _did_not_start("The launcher ended right after its start.", log)
         if child is None and not _is_held(places.runtime / "launcher.lock"):
             child = _start(log)

@@ -27,34 +27,38 @@ class Job:
         id: its id.
     """
 
-    def __init__(self, id: str, *, api: Api | None = None) -> None:  # noqa: A002  what people call it
+    def __init__(self, id: str) -> None:  # noqa: A002  what people call it
         self.id = id
-        self._api = api or Api()
 
     def __repr__(self) -> str:
         return f"Job({self.id!r})"
 
     def status(self) -> JobView:
         """How it stands now."""
-        return self._api.job(self.id)
+        with Api() as api:
+            return api.job(self.id)
 
     def logs(self, *, task: int | None = None, follow: bool = False) -> Iterator[Frame]:
         """What it printed; with ``follow`` as it is printed, until it has ended."""
-        return follow_logs(self._api.again(), self.id, task=task, follow=follow)
+        with Api() as api:
+            yield from follow_logs(api, self.id, task=task, follow=follow)
 
     def wait(self) -> JobView:
         """Wait until it has ended."""
-        for _ in follow_events(self._api, self.id):
-            pass
-        return self.status()
+        with Api() as api:
+            for _ in follow_events(api, self.id):
+                pass
+            return api.job(self.id)
 
     def collect(self, to: Path | str | None = None) -> list[Collected]:
         """Bring its results home, or into the directory ``to``."""
-        return collect(self._api, self.status(), to=None if to is None else Path(to))
+        with Api() as api:
+            return collect(api, api.job(self.id), to=None if to is None else Path(to))
 
     def cancel(self) -> JobView:
         """End it; what it made until then is kept."""
-        return self._api.cancel(self.id)
+        with Api() as api:
+            return api.cancel(self.id)
 
 
 def run(
@@ -84,6 +88,6 @@ def run(
         raise UsageError("There is no command to run.", next_step='offload.run("--", "make", "-j4")')
     options = [(name.replace("_", "-"), str(value)) for name, value in settings.items()]
     options += [("env", f"{name}={value}") for name, value in (env or {}).items()]
-    api = Api()
     plan = make_plan(words, is_command=is_command, options=options, root=Path(root) if root else None)
-    return Job(submit(api, plan, prepare(api, plan)).id, api=api)
+    with Api() as api:
+        return Job(submit(api, plan, prepare(api, plan)).id)
