@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
@@ -16,8 +17,23 @@ def record(
     connection: Connection, job: str, kind: str, now: float, *, task: int | None = None, **data: Any
 ) -> None:
     """Append an event; ``data`` are facts made of plain types, enums or dataclasses."""
-    row = {"job": job, "at": now, "kind": kind, "task": task, "data": encode(data).decode()}
-    connection.execute(insert(events).values(row))
+    record_each(connection, job, kind, now, [(task, data)])
+
+
+def record_each(
+    connection: Connection,
+    job: str,
+    kind: str,
+    now: float,
+    facts: Iterable[tuple[int | None, Mapping[str, Any]]],
+) -> None:
+    """Append an event for each task, in this order."""
+    rows = [
+        {"job": job, "at": now, "kind": kind, "task": task, "data": encode(data).decode()}
+        for task, data in facts
+    ]
+    if rows:
+        connection.execute(insert(events), rows)
 
 
 def read(

@@ -211,10 +211,12 @@ def facts(connection: Connection, job: str) -> tuple[State, Target, Counts, Pool
     return State(row.state), Target(row.target), counts_of(row), pool
 
 
-def move_task(connection: Connection, job: str, old: State, new: State, now: float) -> None:
-    """Count a task that went from ``old`` to ``new``, and let the job's state follow from its tasks."""
+def move_tasks(
+    connection: Connection, job: str, old: State, new: State, now: float, *, count: int = 1
+) -> None:
+    """Count tasks that went from ``old`` to ``new``, and let the job's state follow from its tasks."""
     if old is not new:
-        counters = {old.value: jobs.c[old.value] - 1, new.value: jobs.c[new.value] + 1}
+        counters = {old.value: jobs.c[old.value] - count, new.value: jobs.c[new.value] + count}
         connection.execute(update(jobs).where(jobs.c.id == job).values(counters))
     row = row_of(connection, job)
     started = row.started is not None or new is State.RUNNING

@@ -71,7 +71,7 @@ def apply(connection: Connection, row: Row[Any], event: TaskEvent, wish: Wish, n
         return None
     _end_attempt(connection, row, decision, event, now)
     _record(connection, row, decision, now)
-    jobs.move_task(connection, row.job, State(row.state), decision.task.state, now)
+    jobs.move_tasks(connection, row.job, State(row.state), decision.task.state, now)
     return decision
 
 
@@ -221,12 +221,22 @@ def expired(connection: Connection, now: float) -> dict[RunnerId, float]:
 
 
 def end_pending(connection: Connection, job: str, reason: Reason | None, now: float) -> int:
-    """End the tasks that have not begun: failed for ``reason``, or cancelled without one; how many."""
+    """End the tasks that have not begun: failed for ``reason``, or cancelled without one; how many.
+
+    What holds for one of them holds for all, so an array is ended by one statement, however large it is.
+    """
     event = CancelRequested() if reason is None else Refused(reason)
-    wish = wish_of(connection, job)
-    pending = select(tasks).where(tasks.c.job == job, tasks.c.state == State.PENDING)
-    rows = connection.execute(pending.order_by(tasks.c.position)).all()
-    return sum(apply(connection, row, event, wish, now) is not None for row in rows)
+    decision = decide(TaskFacts(), wish_of(connection, job), event)
+    if decision is None:
+        return 0
+    state, why = decision.task.state, decision.reason
+    pending = update(tasks).where(tasks.c.job == job, tasks.c.state == State.PENDING)
+    moved = pending.values(state=state, reason=to_text(why)).returning(tasks.c.task, tasks.c.attempts)
+    rows = sorted((row.task, row.attempts) for row in connection.execute(moved))
+    facts = ((task, {"attempt": number, "state": state, "reason": why}) for task, number in rows)
+    events.record_each(connection, job, "task_ended", now, facts)
+    jobs.move_tasks(connection, job, State.PENDING, state, now, count=len(rows))
+    return len(rows)
 
 
 def attempt_held(connection: Connection, token: str) -> tuple[str, int, int]:

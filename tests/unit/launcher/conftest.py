@@ -58,10 +58,12 @@ class Parts:
         self.janitor = Janitor(
             store, self.content, self.logs, self.hub, self.clock, retention=86400.0, grace=3600.0
         )
-        # Of its own hub: it takes a step when the test says so.
+        # It hears of nothing by itself: it takes a step when the test says so.
+        quiet = Hub()
         self.reconciler = Reconciler(
-            store, Hub(), self.clusters, Tokens(b"secret"), self.clock, address="unix:/launcher"
+            store, quiet, self.clusters, Tokens(b"secret"), self.clock, address="unix:/launcher"
         )
+        quiet._on_job.clear()
 
     async def submit(self, array: str = "1", key: str = "key", **options: Any) -> JobView:
         self.content.files.put_bytes(digest_of(SCRIPT), SCRIPT)

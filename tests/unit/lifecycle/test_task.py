@@ -51,7 +51,7 @@ def test_an_end_becomes(event, wish, state, attempt):
     assert (decision.task.state, decision.attempt, decision.task.token) == (state, attempt, None)
 
 
-@pytest.mark.parametrize("code", NOT_CHARGED)
+@pytest.mark.parametrize("code", sorted(NOT_CHARGED))
 def test_a_loss_that_is_no_fault_of_the_task_is_not_charged(code):
     decision = decide(RUNNING, DONE, ended(None, code))
     assert (decision.task.state, decision.task.charged, decision.attempt) == (

@@ -1,0 +1,94 @@
+"""One step at a time, repeated after anything."""
+
+from __future__ import annotations
+
+import asyncio
+
+from offload.errors import BackendUnavailableError
+from offload.launcher.hub import Hub
+from offload.model.ids import pool_id
+from offload.model.states import State
+from offload.store import jobs, pools
+
+
+async def test_a_step_whose_note_was_lost_is_taken_again_and_changes_nothing(parts):
+    job = (await parts.submit("1-3")).id
+    assert await parts.reconciler.step(job)
+    assert not await parts.reconciler.step(job)
+    parts.store.run_now(lambda connection: pools.told(connection, pool_id(job), 0))
+    assert await parts.reconciler.step(job)
+    assert [(pool.id, wanted) for pool, wanted in parts.backend.scaled] == [(pool_id(job), 3)] * 2
+
+
+async def test_a_backend_is_told_all_that_it_needs(parts):
+    job = await parts.submit(grace=33.0)
+    await parts.reconciler.step(job.id)
+    pool, _ = parts.backend.scaled[0]
+    assert (pool.user, pool.grace, pool.launcher) == ("ada", 33.0, "unix:/launcher")
+    assert (pool.submitted, pool.resources) == (job.created, job.spec.resources)
+    assert pool.token.startswith(pool.id)
+    assert pool.token not in repr(pool)
+
+
+async def test_a_cancelled_job_that_never_began_ends_and_is_released(parts):
+    job = (await parts.submit("1-3")).id
+    await parts.reconciler.step(job)
+    await parts.store.run(jobs.request_cancel, job, 1.0)
+    while await parts.reconciler.step(job):
+        pass
+    view = await parts.job(job)
+    assert (view.state, view.counts.cancelled) == (State.CANCELLED, 3)
+    assert parts.backend.released == [pool_id(job)]
+
+
+async def test_a_large_array_is_cancelled_quickly(parts):
+    job = (await parts.submit("1-20000")).id
+    await parts.store.run(jobs.request_cancel, job, 1.0)
+    async with asyncio.timeout(30):
+        while await parts.reconciler.step(job):
+            pass
+    assert (await parts.job(job)).counts.cancelled == 20000
+
+
+async def test_runners_are_bounded_however_many_tasks_wait(parts):
+    job = (await parts.submit("1-1000")).id
+    await parts.reconciler.step(job)
+    assert [wanted for _, wanted in parts.backend.scaled] == [64]
+
+
+async def test_a_worker_tries_again_and_tells_why_until_the_step_succeeds(parts):
+    job = (await parts.submit()).id
+    parts.backend.fails = [BackendUnavailableError("No route."), BackendUnavailableError("No route.")]
+    parts.reconciler._hub = hub = Hub()
+    with hub.listen(f"job:{job}") as bell:
+        parts.reconciler.poke(job)
+        await bell.wait(10)
+        reason = (await parts.job(job)).reason
+        assert (reason.code, reason.sentence) == ("unknown", "No route.")
+        hub.ring(f"job:{job}")
+        async with asyncio.timeout(20):
+            while not parts.backend.scaled:
+                await bell.wait(1)
+            while (await parts.job(job)).reason is not None:
+                await bell.wait(1)
+
+
+async def test_a_job_of_a_cluster_that_is_gone_waits_with_a_reason(parts):
+    job = (await parts.submit(cluster="gone")).id
+    hub = parts.reconciler._hub
+    with hub.listen(f"job:{job}") as bell:
+        parts.reconciler.poke(job)
+        await bell.wait(10)
+    assert "isn't configured any more" in (await parts.job(job)).reason.sentence
+
+
+async def test_every_unfinished_job_is_looked_at_when_the_launcher_starts(parts):
+    ids = [(await parts.submit(key=f"k{n}")).id for n in range(3)]
+    running = asyncio.create_task(parts.reconciler.run())
+    with parts.reconciler._hub.listen("events") as bell:
+        async with asyncio.timeout(20):
+            while len(parts.backend.scaled) < len(ids):
+                await bell.wait(1)
+    running.cancel()
+    await asyncio.wait([running])
+    assert {pool.id for pool, _ in parts.backend.scaled} == set(map(pool_id, ids))
