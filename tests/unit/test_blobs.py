@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fakes.blob_launcher import blob_launcher
+from fakes.unprivileged import run_on_a_full_disk
 from offload.errors import BlobCorruptError, BlobMissingError, LauncherUnreachableError, ProtocolError
 from offload.model.blobs import Blob, Codec
 from offload.model.manifest import digest_of
@@ -167,13 +168,7 @@ print([blob.digest for blob in files] == [digest_of(small)], os.listdir("/mnt/bl
 
 
 def test_a_full_disk_is_told_and_leaves_no_part():
-    script = f'mount -t tmpfs -o size=1m full /mnt && exec "{sys.executable}" -c "$1"'
-    done = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", FULL],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_on_a_full_disk(FULL)
     assert done.stdout.split("\n")[:2] == [
         "disk_full Free space on the disk of the launcher, then run the same command again.",
         "True []",

@@ -77,7 +77,7 @@ def play_back(
         os.makedirs(target, exist_ok=True)
         home = Home(os.path.realpath(os.fsencode(target)))
         with _alone(home.root, lock_dir):
-            playing = _Playing(snapshot, home, label)
+            playing = _Playing(results, snapshot, home, label)
             for entry in results.entries:
                 playing.plan(entry)
             playing.write(source)
@@ -133,7 +133,7 @@ class _Write:
 class _Playing:
     """One play back. Planning makes directories and links; writing brings the files."""
 
-    def __init__(self, snapshot: Manifest, home: Home, label: str) -> None:
+    def __init__(self, results: Manifest, snapshot: Manifest, home: Home, label: str) -> None:
         self.report = PlaybackReport()
         self.waiting: dict[str, list[_Write]] = {}
         self._before = {entry.path: entry for entry in snapshot.entries}
@@ -141,6 +141,8 @@ class _Playing:
         self._label = label
         self._places: dict[bytes, bytes] = {b"": b""}
         self._made: set[bytes] = set()
+        both = (*snapshot.entries, *results.entries)
+        self._wanted = {entry.path: entry.mode for entry in both if entry.kind is Kind.DIRECTORY}
         self._modes: dict[bytes, int] = {}
 
     def plan(self, entry: Entry) -> None:
@@ -155,7 +157,7 @@ class _Playing:
             self._add(_Write(entry, place, place))
         elif self._home.holds(place, status, entry):
             self._keep(entry, place, status)
-        elif place == entry.path and self._home.holds(place, status, self._before.get(place)):
+        elif place == entry.path and self._is_as_sent(place, status):
             self._add(_Write(entry, place, place, fingerprint_of(status)))
         elif self._content_was_sent(entry):
             self.report.same.append(entry.path)  # only its mode changed, and home has moved on
@@ -178,15 +180,16 @@ class _Playing:
 
     def _plan_directory(self, entry: Entry) -> None:
         place = self._directory(entry.path)
+        if place != entry.path:
+            return  # told when it was made
         if place in self._made:
-            self._modes[place] = entry.mode
-            if place == entry.path:
-                self.report.new.append(place)
-        elif place == entry.path:
+            self.report.new.append(place)
+        else:
             self._keep(entry, place, os.lstat(self._home.path(place)))
 
     def _keep(self, entry: Entry, place: bytes, status: os.stat_result) -> None:
         """What is there already; only a mode that the task changed, and nobody else, is set."""
+        self._temporary(place)
         before = self._before.get(entry.path)
         mode = status.st_mode & MODE_BITS
         if before and before.kind is entry.kind is not Kind.LINK and before.mode == mode != entry.mode:
@@ -194,6 +197,10 @@ class _Playing:
             self.report.changed.append(entry.path)
         else:
             self.report.same.append(entry.path)
+
+    def _is_as_sent(self, place: bytes, status: os.stat_result) -> bool:
+        """Whether a file or link at home is what the snapshot sent, so that a result may replace it."""
+        return not stat.S_ISDIR(status.st_mode) and self._home.holds(place, status, self._before.get(place))
 
     def _content_was_sent(self, entry: Entry) -> bool:
         before = self._before.get(entry.path)
@@ -208,14 +215,17 @@ class _Playing:
         if not self._home.offers_directory(place):
             place = next(filter(self._home.offers_directory, beside_names(place, self._label)))
         if self._home.status(place) is None:
-            before = self._before.get(path)
-            self._modes[place] = before.mode if before else _NEW_DIRECTORY
-            os.mkdir(self._home.path(place), stat.S_IRWXU)
-            self._made.add(place)
-            if place != path:
-                self.report.beside.append((path, place))
+            self._make(path, place)
         self._places[path] = place
         return place
+
+    def _make(self, path: bytes, place: bytes) -> None:
+        mode = self._wanted.get(path, _NEW_DIRECTORY)
+        os.mkdir(self._home.path(place), mode | stat.S_IRWXU)
+        self._modes[place] = mode  # exact, and perhaps without write permission, once it is filled
+        self._made.add(place)
+        if place != path:
+            self.report.beside.append((path, place))
 
     def _plan_beside(self, entry: Entry, place: bytes) -> None:
         for name in beside_names(place, self._label):
@@ -224,6 +234,7 @@ class _Playing:
                 self._add(_Write(entry, place, name))
                 return
             if self._home.holds(name, status, entry):
+                self._temporary(name)
                 self.report.same.append(entry.path)
                 return
 
@@ -231,12 +242,12 @@ class _Playing:
         if write.entry.kind is Kind.FILE:
             self.waiting.setdefault(write.entry.digest, []).append(write)
             return
-        temporary = self._temporary(write)
+        temporary = self._temporary(write.place)
         os.symlink(write.entry.target, temporary)
         self._finish(write, temporary)
 
     def _write_blob(self, blob: Blob, writes: list[_Write]) -> None:
-        temporaries = [self._temporary(write) for write in writes]
+        temporaries = [self._temporary(write.place) for write in writes]
         write_file(temporaries[0], sized(blob, writes[0].entry.size), stat.S_IRUSR | stat.S_IWUSR)
         for temporary in temporaries[1:]:
             copy_file(temporaries[0], temporary)
@@ -244,11 +255,11 @@ class _Playing:
             os.chmod(temporary, write.entry.mode)
             self._finish(write, temporary)
 
-    def _temporary(self, write: _Write) -> bytes:
-        """A name that is always the same, so that what a crash left is found and replaced."""
-        name = f".offload-{self._label}-{hashlib.sha256(write.place).hexdigest()[:12]}"
-        path = os.path.join(os.path.dirname(self._home.path(write.place)), name.encode())
-        with contextlib.suppress(FileNotFoundError):
+    def _temporary(self, place: bytes) -> bytes:
+        """A free name in the same directory; always the same, so that what a crash left is removed."""
+        name = f".offload-{self._label}-{hashlib.sha256(place).hexdigest()[:12]}"
+        path = os.path.join(os.path.dirname(self._home.path(place)), name.encode())
+        with contextlib.suppress(OSError):
             os.unlink(path)
         return path
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-import threading
 from pathlib import Path
 
 import pytest
@@ -148,28 +147,6 @@ def test_a_file_that_is_still_written_is_named(attempt, launcher):
     (work / "log").write_bytes(b"12")
     with pytest.raises(FileChangedError, match="log kept changing"):
         send_results(work, results, launcher.connect())
-
-
-def test_a_background_writer_does_not_make_a_mixed_result(attempt):
-    work, find = attempt
-    stop = threading.Event()
-
-    def write() -> None:
-        with (work / "log").open("wb", buffering=0) as file:
-            while not stop.is_set():
-                file.write(b"x" * 100_000)
-                file.seek(0)
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
-        while not (work / "log").exists():
-            pass
-        with pytest.raises(FileChangedError):
-            find()
-    finally:
-        stop.set()
-        thread.join()
 
 
 @settings(max_examples=40, deadline=None)

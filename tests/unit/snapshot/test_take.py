@@ -7,7 +7,6 @@ import itertools
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -18,6 +17,7 @@ from hypothesis import given, settings
 
 from fakes.blob_launcher import blob_launcher
 from fakes.trees import Link, describe, make, settle, trees
+from fakes.unprivileged import run_unprivileged
 from offload.errors import (
     FileChangedError,
     LauncherUnreachableError,
@@ -266,19 +266,6 @@ with blob_launcher(root / "launcher") as launcher:
     except SnapshotUnreadableError as error:
         print(sorted(error.details["paths"]), error.exit_status)
 """
-
-
-def run_unprivileged(code: str, *args) -> subprocess.CompletedProcess[str]:
-    """Run as somebody whom modes bind; a test run by root would read everything."""
-    user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.getuid() == 0 else []
-    path = os.pathsep.join([os.path.join(os.getcwd(), "tests"), os.path.join(os.getcwd(), "src")])
-    return subprocess.run(
-        [*user, sys.executable, "-B", "-c", code, *args],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
 
 
 def test_everything_that_can_not_be_read_is_named_at_once():
