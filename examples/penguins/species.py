@@ -11,14 +11,14 @@ import matplotlib as mpl
 import numpy as np
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402  after the backend is chosen
+import matplotlib.pyplot as plt
 
 FEATURES = ["bill_length_mm", "bill_depth_mm", "flipper_length_mm"]
 COLOURS = {"Adelie": "#e07b39", "Chinstrap": "#8e5ea2", "Gentoo": "#2a7f86"}
 
 
 def read(path):
-    """Features (n × 3, standardised) and species of every penguin that was measured."""
+    """Features (n x 3, standardised) and species of every penguin that was measured."""
     with open(path, newline="") as file:
         rows = [row for row in csv.DictReader(file) if "NA" not in [row[name] for name in FEATURES]]
     raw = np.array([[float(row[name]) for name in FEATURES] for row in rows])

@@ -1,4 +1,4 @@
-"""A person at a terminal: an empty home of their own, a working directory, and the real ``offload`` command."""
+"""A person at a terminal: an empty home, a working directory, and the real ``offload`` command."""
 
 from __future__ import annotations
 

@@ -75,8 +75,8 @@ def test_what_can_never_fit_is_refused_with_what_there_is():
     assert reason is not None
     assert reason.code is ReasonCode.REFUSED
     assert reason.sentence == (
-        "The task needs 16 CPUs and 4 GiB of memory, and this machine has 8 CPUs, 16 GiB of memory and 2 GPUs "
-        "for all tasks together."
+        "The task needs 16 CPUs and 4 GiB of memory, and this machine has 8 CPUs, 16 GiB of memory "
+        "and 2 GPUs for all tasks together."
     )
 
 

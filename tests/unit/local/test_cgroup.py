@@ -71,5 +71,5 @@ def test_the_memory_limit_goes_to_the_kernel_and_the_peak_comes_from_it(tmp_path
 
 
 def test_a_directory_that_is_no_cgroup_is_an_error_and_not_a_silent_no(tmp_path):
-    with pytest.raises(OSError, match="memory.max"):
+    with pytest.raises(OSError, match=r"memory\.max"):
         CgroupMemory(1 << 30, parent=tmp_path)
