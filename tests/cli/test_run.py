@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,12 @@ from offload.wire.api import JobView
 from offload.wire.codec import convert, decode
 
 BYTES = bytes(range(256)) * 3 + b"no newline at the end"
+
+
+def gate(shell) -> tuple[str, Path]:
+    """A shell command that waits, and the file whose appearing ends the wait."""
+    path = shell.here.parent / "go"
+    return f"while [ ! -e '{path}' ]; do sleep 0.02; done", path
 
 
 def job_of(shell) -> JobView:
@@ -79,10 +86,12 @@ def test_standard_input_is_empty_or_the_file_that_was_named(shell):
 
 def test_a_file_edited_at_home_meanwhile_is_kept_and_the_result_lies_beside_it(shell):
     shell.write("note.txt", "before\n")
-    shell.write("slow.sh", "echo started; sleep 1.5; echo theirs > note.txt; echo new > made.txt\n")
+    wait, go = gate(shell)
+    shell.write("slow.sh", f"echo started; {wait}; echo theirs > note.txt; echo new > made.txt\n")
     with shell.start("run", "slow.sh") as process:
         assert process.stdout.readline() == b"started\n"
         shell.write("note.txt", "mine\n")
+        go.touch()
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, b"")
     job = job_of(shell)
@@ -181,13 +190,16 @@ def test_a_second_ctrl_c_leaves_at_once_and_says_how_to_collect(shell):
 
 @pytest.mark.parametrize("ending", [signal.SIGHUP, signal.SIGTERM, signal.SIGKILL])
 def test_whatever_else_ends_the_client_the_job_goes_on_and_can_be_followed_again(shell, ending):
-    shell.write("slow.sh", "echo first; sleep 1; echo last; echo made > made.txt\n")
+    wait, go = gate(shell)
+    shell.write("slow.sh", f"echo first; {wait}; echo last; echo made > made.txt\n")
     with shell.start("run", "slow.sh") as process:
         assert process.stdout.readline() == b"first\n"
         process.send_signal(ending)
         process.communicate(timeout=10)
     assert process.returncode == -ending
     job = job_of(shell)
+    assert job.state == "running"
+    go.touch()
     assert shell.text("logs", "-f", job.id) == "first\nlast\n"
     assert not (shell.here / "made.txt").exists()
     assert "1 new file: made.txt" in shell.text("collect", job.id)
@@ -265,11 +277,13 @@ def test_a_missing_interpreter_is_named(shell):
 
 
 def test_following_survives_the_death_of_the_launcher(shell):
-    shell.write("slow.sh", "echo first; sleep 2; echo last\n")
+    wait, go = gate(shell)
+    shell.write("slow.sh", f"echo first; {wait}; echo last\n")
     with shell.start("run", "slow.sh") as process:
         assert process.stdout.readline() == b"first\n"
         pid = json.loads(shell.text("launcher", "status", "--json"))["pid"]
         os.kill(pid, signal.SIGKILL)
+        go.touch()
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, b"last\n", b"")
 

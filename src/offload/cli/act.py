@@ -68,7 +68,7 @@ def collect_command(*, job_id: str, to: Path | None, as_json: bool) -> None:
     if as_json:
         print_json([_facts(item) for item in collected])
         return
-    lines = summarise(collected).lines
+    lines = summarise(job, collected).lines
     click.echo("\n".join(lines) or ("Everything was here already." if collected else "It made no files."))
 
 

@@ -8,7 +8,6 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
-from pathlib import Path
 
 import click
 
@@ -66,11 +65,13 @@ def _unexpected(error: BaseException, environ: Mapping[str, str]) -> OffloadErro
 def _keep(text: str) -> str:
     from offload.wire.places import find_places  # noqa: PLC0415  a command that goes well needn't pay
 
-    folder = find_places().data / "tracebacks"
+    data = find_places().data
+    folder = data / "tracebacks"
     path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(text)
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(exist_ok=True, mode=0o700)
+        path.write_text(text)
     except OSError:
         return "OFFLOAD_DEBUG=1 shows where it happened."
     return f"Where it happened is in {path}; please report it."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +12,7 @@ from offload.cli.terminal import Terminal
 from offload.cli.text import number_of, size
 from offload.client.api import Api
 from offload.client.collect import Collected, collect
-from offload.errors import OWN_FAILURE
+from offload.errors import OWN_FAILURE, OffloadError
 from offload.model.reasons import ReasonCode
 from offload.model.states import State
 from offload.wire.api import JobView
@@ -38,9 +39,15 @@ def finish(api: Api, job: JobView, terminal: Terminal) -> int:
 
     On a terminal a summary is shown. Elsewhere stderr stays the script's, unless something needs attention.
     """
-    with progress(terminal, f"{job.id} bringing results home"):
-        collected = collect(api, job)
-    summary = summarise(collected)
+    try:
+        with progress(terminal, f"{job.id} bringing results home"):
+            collected = collect(api, job)
+    except OffloadError as error:
+        if job.state is State.FAILED:
+            say_failure(job, terminal)
+        error.next_step = error.next_step or f"Nothing is lost: offload collect {job.id} --to DIR"
+        raise
+    summary = summarise(job, collected)
     if terminal.err_is_terminal or summary.beside:
         for line in summary.lines:
             terminal.say(f"offload: {line}", style="yellow" if line in summary.beside else "dim")
@@ -68,12 +75,12 @@ class Summary:
     beside: tuple[str, ...]
 
 
-def summarise(collected: Sequence[Collected]) -> Summary:
-    """What came home, in a few lines."""
-    new = [_name(item, path) for item in collected for path in item.report.new]
-    changed = [_name(item, path) for item in collected for path in item.report.changed]
+def summarise(job: JobView, collected: Sequence[Collected]) -> Summary:
+    """What came home of a job, in a few lines."""
+    new = [_name(job, item, path) for item in collected for path in item.report.new]
+    changed = [_name(job, item, path) for item in collected for path in item.report.changed]
     beside = tuple(
-        f"kept your {_name(item, path)}, which changed meanwhile; the job's is {_name(item, other)}"
+        f"kept your {_name(job, item, path)}, which changed meanwhile; the job's is {_name(job, item, other)}"
         for item in collected
         for path, other in item.report.beside
     )
@@ -87,9 +94,9 @@ def summarise(collected: Sequence[Collected]) -> Summary:
     return Summary((*lines, *beside), beside)
 
 
-def _name(item: Collected, path: bytes) -> str:
+def _name(job: JobView, item: Collected, path: bytes) -> str:
     text = path.decode("utf-8", "backslashreplace")
-    return text if item.target.name != str(item.task) else f"{item.target}/{text}"
+    return f"{os.path.relpath(item.target)}/{text}" if job.spec.is_array else text
 
 
 def _some(names: Sequence[str]) -> str:

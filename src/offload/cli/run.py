@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -207,15 +206,7 @@ def _left(job: JobView | None, terminal: Terminal) -> int:
 def _end(api: Api, job: JobView, terminal: Terminal, *, interrupted: bool) -> int:
     try:
         status = finish(api, api.job(job.id), terminal)
-    except OffloadError as error:
-        _say_where(error, job)
-        raise
     except KeyboardInterrupt:
         terminal.say(f"offload: left; bring results home with: offload collect {job.id}", style="yellow")
         return CANCELLED
     return CANCELLED if interrupted else status
-
-
-def _say_where(error: OffloadError, job: JobView) -> None:
-    with contextlib.suppress(AttributeError):
-        error.next_step = error.next_step or f"Nothing is lost: offload collect {job.id}"

@@ -1,0 +1,82 @@
+"""The client's promises against the real launcher."""
+
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+
+from offload.client.api import Api
+from offload.client.plan import make_plan
+from offload.client.streams import follow_events
+from offload.client.submit import Prepared, prepare, submit
+from offload.errors import JobNotFoundError, LauncherUnreachableError
+from offload.model.manifest import digest_of
+from offload.wire.api import Submission
+
+
+@pytest.fixture
+def api(shell, monkeypatch):
+    monkeypatch.chdir(shell.here)
+    for name, value in shell.environ.items():
+        monkeypatch.setenv(name, value)
+    with Api() as opened:
+        yield opened
+
+
+def test_a_launcher_that_died_between_two_calls_is_started_again(api):
+    first = api.launcher().pid
+    os.kill(first, signal.SIGKILL)
+    assert api.launcher().pid != first
+
+
+def test_files_that_the_launcher_lost_are_sent_again_with_the_same_job(api, shell):
+    shell.write("a.sh", "echo hi\n")
+    plan = make_plan(["a.sh"])
+    prepared = prepare(api, plan)
+    lost = Prepared(spec=replace(prepared.spec, snapshot=digest_of(b"lost")), snapshot=prepared.snapshot)
+    job = submit(api, plan, lost)
+    assert job.spec.snapshot == prepared.snapshot.digest
+    assert [view.id for view in api.jobs().jobs] == [job.id]
+    assert [event.kind for event in follow_events(api, job.id)][-1] == "job_ended"
+
+
+def test_the_same_key_submits_one_job(api, shell):
+    plan = make_plan(["true"], is_command=True)
+    submission = Submission(spec=prepare(api, plan).spec, key="a" * 32)
+    assert api.submit(submission).id == api.submit(submission).id
+    (job,) = api.jobs().jobs
+    list(follow_events(api, job.id))
+
+
+def test_an_unchanged_directory_is_sent_once(api, shell):
+    shell.write("data.csv", "1,2,3\n" * 1000)
+    plan = make_plan(["true"], is_command=True)
+    assert prepare(api, plan).snapshot.bytes_sent > 0
+    assert prepare(api, plan).snapshot.bytes_sent == 0
+
+
+def test_progress_is_told_in_bytes(api, shell):
+    shell.write("data.csv", "1,2,3\n" * 1000)
+    told = []
+    prepare(api, make_plan(["true"], is_command=True), lambda *numbers: told.append(numbers))
+    assert told[-1] == (6000, 6000)
+
+
+def test_errors_of_the_launcher_come_as_their_own_class(api):
+    with pytest.raises(JobNotFoundError):
+        api.job("nothing")
+
+
+def test_tasks_are_fetched_page_by_page(api, shell):
+    plan = make_plan(["true"], is_command=True, options=[("array", "1-1203"), ("cpus", "0.1")])
+    job = submit(api, plan, prepare(api, plan))
+    api.cancel(job.id)
+    assert [task.index for task in api.tasks(job.id)] == list(range(1, 1204))
+    list(follow_events(api, job.id))
+
+
+def test_a_launcher_elsewhere_that_is_not_there_is_an_error_at_once(monkeypatch):
+    monkeypatch.setenv("OFFLOAD_LAUNCHER", "unix:/nonexistent.sock")
+    with Api() as api, pytest.raises(LauncherUnreachableError):
+        api.jobs()

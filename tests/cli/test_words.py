@@ -1,0 +1,116 @@
+"""Pure words: exit statuses, sentences, sizes, tables."""
+
+from dataclasses import replace
+
+import pytest
+
+from offload.cli.finish import exit_status
+from offload.cli.follow import status_text
+from offload.cli.status import explain
+from offload.cli.text import ago, number_of, size, span, table
+from offload.client.collect import home_of
+from offload.errors import PlaybackError
+from offload.model.array import parse_array
+from offload.model.counts import Counts
+from offload.model.reasons import Reason, ReasonCode
+from offload.model.spec import Spec
+from offload.model.states import State, Target
+from offload.wire.api import JobView, TaskView
+
+SPEC = Spec(
+    command=("Rscript", "fit.R"), name="fit.R", cluster="local", snapshot="", home="file://elsewhere/p"
+)
+JOB = JobView(
+    id="k7m2q9x", user="ann", spec=SPEC, state=State.RUNNING, target=Target.DONE,
+    counts=Counts(running=1), created=100.0, started=110.0,
+)  # fmt: skip
+
+
+def because(code: ReasonCode, sentence: str = "So it was.", words: str = "") -> Reason:
+    return Reason(code=code, sentence=sentence, words=words)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "of_script", "expected"),
+    [
+        (State.SUCCEEDED, None, 0, 0),
+        (State.FAILED, because(ReasonCode.EXIT), 3, 3),
+        (State.FAILED, because(ReasonCode.SIGNAL), 139, 139),
+        (State.FAILED, because(ReasonCode.TIMEOUT), 143, 124),
+        (State.FAILED, because(ReasonCode.REFUSED), None, 125),
+        (State.FAILED, because(ReasonCode.RESULTS_LOST), 0, 125),
+        (State.FAILED, None, None, 125),
+        (State.CANCELLED, because(ReasonCode.CANCELLED), 143, 130),
+    ],
+)
+def test_the_exit_status_of_every_kind_of_end(state, reason, of_script, expected):
+    assert exit_status(replace(JOB, state=state, reason=reason, exit_status=of_script)) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {
+                "state": State.PENDING,
+                "reason": because(ReasonCode.WAITING_FOR_CAPACITY, "It waits for 4 CPUs."),
+            },
+            "k7m2q9x (fit.R) has been waiting for 1m 40s on local. It waits for 4 CPUs.",
+        ),
+        ({}, "k7m2q9x (fit.R) has been running for 1m 30s on local."),
+        (
+            {"target": Target.CANCELLED},
+            "k7m2q9x (fit.R) is being cancelled; it has been running for 1m 30s on local.",
+        ),
+        ({"state": State.SUCCEEDED, "ended": 115.0}, "k7m2q9x (fit.R) succeeded after 5s."),
+        (
+            {"state": State.FAILED, "reason": because(ReasonCode.UNKNOWN, "Something happened.", "Zarquon")},
+            "k7m2q9x (fit.R) failed. Something happened. (Zarquon)",
+        ),
+        ({"state": State.CANCELLED}, "k7m2q9x (fit.R) was cancelled."),
+    ],
+)
+def test_why_in_every_state(changes, sentence):
+    assert explain(replace(JOB, **changes), None, 200.0) == sentence
+
+
+def test_why_an_array_failed_names_its_first_failed_task():
+    spec = replace(SPEC, is_array=True, array=parse_array("1-9"))
+    job = replace(JOB, spec=spec, state=State.FAILED, counts=Counts(succeeded=7, failed=2))
+    task = TaskView(index=4, state=State.FAILED, reason=because(ReasonCode.EXIT, "It ended with status 3."))
+    assert explain(job, task, 200.0) == (
+        "k7m2q9x (fit.R) failed: 2 of 9 tasks did. Task 4: It ended with status 3."
+    )
+
+
+def test_the_status_line_says_what_is_going_on():
+    assert status_text(JOB, 122.0) == "k7m2q9x fit.R  running 12s  1 CPU"
+    assert status_text(replace(JOB, target=Target.CANCELLED), 122.0) == "k7m2q9x fit.R  cancelling 12s  1 CPU"
+    waits = replace(JOB, state=State.PENDING, reason=because(ReasonCode.WAITING_FOR_CAPACITY, "It waits."))
+    assert status_text(waits, 122.0) == "k7m2q9x fit.R  waiting 22s  It waits."
+    array = replace(JOB, spec=replace(SPEC, is_array=True), counts=Counts(pending=5, running=2, succeeded=3))
+    assert status_text(array, 122.0) == "k7m2q9x fit.R  running 12s  3 of 10 tasks done, 2 running  1 CPU"
+
+
+def test_a_clock_that_runs_behind_shows_no_negative_times():
+    assert ago(200.0, 100.0) == "0s ago"
+    assert status_text(JOB, 0.0) == "k7m2q9x fit.R  running 0s  1 CPU"
+
+
+def test_sizes_and_numbers_are_short():
+    assert [size(count) for count in (0, 999, 34_000, 1_500_000, 2e9)] == [
+        "0 bytes", "999 bytes", "34 kB", "1.5 MB", "2 GB",
+    ]  # fmt: skip
+    assert (number_of(1, "file"), number_of(5000, "file")) == ("1 file", "5,000 files")
+    assert (span(59.4), span(3700)) == ("59s", "1h 1m")
+
+
+def test_a_table_keeps_each_row_on_one_line():
+    assert table(("id", "name"), [("a", "two\nlines"), ("bbb", "x")]) == "id   name\na    two lines\nbbb  x"
+
+
+def test_results_that_belong_to_another_machine_ask_where_to_go():
+    with pytest.raises(PlaybackError) as caught:
+        home_of(JOB)
+    assert caught.value.sentence == "The results of k7m2q9x belong to /p on elsewhere."
+    assert caught.value.next_step == "Say where they should go: offload collect k7m2q9x --to DIR"
