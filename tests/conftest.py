@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from fakes.postgres import postgres_server
 
+from fakes.postgres import postgres_server
 from offload.store.engine import Store
 
 
