@@ -1,7 +1,7 @@
 """What a runner and the backend beside it agree on without talking: names of variables and of files.
 
-A backend starts ``python -P -m offload.runner`` with the variables below. The runner holds a lock in its
-private directory for life, and leaves a file there when it ends in order: who finds neither knows it is gone.
+A backend starts ``python -P -m offload.runner`` with the variables below. The runner leaves a file in its
+private directory when it ends in order: if its process is gone and the file isn't there, it was lost.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MARKER: Final = "OFFLOAD_ATTEMPT_OF"
 """Every process of a task carries its runner's id in this variable, so that leftovers can be found."""
 
 LOCK: Final = "lock"
-"""An exclusive ``flock`` for life: the proof that a pid can't give."""
+"""An exclusive ``flock`` for life: a second runner of the same id ends at once."""
 IDENTITY: Final = "runner.json"
 """Who holds the lock: ``pid``, ``started`` (clock ticks since boot), ``boot``."""
 ENDED: Final = "ended"

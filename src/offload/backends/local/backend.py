@@ -306,10 +306,12 @@ class LocalBackend:
         return seen
 
     def _tell(self, pool: LocalPool, reason: Reason | None) -> None:
-        """Say why a pool waits, once; None: it doesn't."""
+        """Say once why a pool waits, and once that it doesn't any more (None)."""
         notice = Observation(pool=pool.id, phase=Phase.WAITING, reason=reason) if reason else None
         if notice and notice != pool.notice:
             self._emit(notice)
+        elif pool.notice and not notice:
+            self._emit(Observation(pool=pool.id, phase=Phase.RUNNING))
         pool.notice = notice
 
     def _emit(self, observation: Observation) -> None:

@@ -14,6 +14,8 @@ from offload.model.observation import Observation, Phase
 
 _LONGEST_PAUSE: Final = 60.0
 """Seconds between starts of a pool whose runners die without a word, at most."""
+_SHORT: Final = 1.0
+"""Seconds of a life in which a runner can hardly start; many in a row would be a busy loop."""
 
 
 @dataclass(slots=True)
@@ -69,16 +71,15 @@ class LocalPool:
         return max(self.runners, default=-1) + 1
 
     def not_before(self) -> float:
-        """When the next runner may start: the more in a row went without a word, the later."""
-        in_a_row = 0
+        """When the next runner may start: the more in a row were of no use, the later."""
+        useless: list[Over] = []
         for _, one in sorted(self.runners.items(), reverse=True):
-            if one.over is None or one.over.phase is not Phase.GONE:
+            if one.over is None or not _useless(one.admitted, one.over):
                 break
-            in_a_row += 1
-        if not in_a_row:
+            useless.append(one.over)
+        if not useless:
             return 0.0
-        last = max(one.over.at for one in self.runners.values() if one.over is not None)
-        return last + min(2.0 ** (in_a_row - 1), _LONGEST_PAUSE)
+        return max(over.at for over in useless) + min(2.0 ** (len(useless) - 1), _LONGEST_PAUSE)
 
     def request(self, now: float) -> Request | None:
         """What it asks of the machine; None when it has all it wants, or must pause."""
@@ -104,6 +105,11 @@ class LocalPool:
             phase=Phase.RUNNING if over is None else over.phase,
             reason=None if over is None else over.reason,
         )
+
+
+def _useless(admitted: Admitted, over: Over) -> bool:
+    """Whether a runner went without a word, or ended before it could have done anything."""
+    return over.phase is Phase.GONE or over.at - admitted.at < _SHORT
 
 
 def restore(files: PoolFiles) -> LocalPool | None:

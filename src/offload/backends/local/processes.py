@@ -1,14 +1,13 @@
 """Runners as processes of this machine: started detached, recognised without trusting a pid, swept away.
 
-A pid alone proves nothing, it may be reused. A runner is alive while its lock is held; its end is seen on a
-pidfd; and whatever a dead runner leaves behind is found by the marker that its tasks carry in their
-environment, or by standing in its private directory.
+A pid alone proves nothing, it may be reused. A process is a runner if it carries the runner's id in its
+environment; its end is seen on a pidfd; and whatever a dead runner leaves behind is found by the marker that
+its tasks carry in theirs, or by standing in its private directory.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -18,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from offload.wire.runner_place import DIRECTORY, IDENTITY, LOCK, MARKER, RUNNER
+from offload.wire.runner_place import DIRECTORY, IDENTITY, MARKER, RUNNER
 
 LOG: Final = "runner.log"
 _RESET: Final = (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -50,34 +49,17 @@ def start_runner(runner: str, directory: Path, settings: Mapping[str, str]) -> i
     return os.pidfd_open(pid)
 
 
-def is_alive(directory: Path) -> bool:
-    """Whether a runner holds the lock of its private directory."""
-    try:
-        fd = os.open(directory / LOCK, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(fd)
-
-
 def find_runner(runner: str, directory: Path) -> int | None:
-    """A pidfd of the process of a living runner that an earlier launcher started; None when there is none."""
+    """A pidfd of the process of a runner that an earlier launcher started; None when there is none.
+
+    One that has only just been started hasn't said who it is yet, but carries its id all the same.
+    """
     marker = f"{RUNNER}={runner}".encode()
     try:
         pid = int(json.loads((directory / IDENTITY).read_bytes())["pid"])
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # it didn't get that far; whatever there is of it is swept away
-    fd = _open(str(pid), marker, None)
-    if fd is not None and not is_alive(directory):
-        os.close(fd)
-        return None
-    return fd
+        return next(_open_marked(marker, None), None)
+    return _open(str(pid), marker, None)
 
 
 def signal_runner(pidfd: int, number: signal.Signals) -> None:
