@@ -112,6 +112,6 @@ class StreamingLauncher:
         if part:
             handler.wfile.write(b"%x\r\n%b\r\n" % (len(part), part))
         if cut is None:
-            handler.wfile.write(b"0\r\n\r\n")
             self.state = State.SUCCEEDED
+            handler.wfile.write(b"0\r\n\r\n")
         handler.close_connection = True
