@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -19,26 +20,28 @@ from offload.store.blobs import BlobFiles
 from offload.wire.api import Digests
 from offload.wire.blob_client import BASE_HEADER, HttpBlobs
 from offload.wire.codec import decode, encode
-from offload.wire.encoding import decode_difference
+from offload.wire.encoding import compressed, decode_difference
 from offload.wire.http import Connection, unix_address
 from offload.wire.packs import encode_pack
 
 
-class BlobLauncher(socketserver.ThreadingUnixStreamServer):
+class BlobLauncher(socketserver.ThreadingMixIn, socketserver.TCPServer):
     daemon_threads = True
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, network: bool) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.blobs = BlobFiles(directory / "blobs")
         self.manifests: dict[str, bytes] = {}
         self.received = 0
         self.calls: list[str] = []
         self._connections: list[Connection] = []
-        self.socket_path = str(directory / "socket")
-        super().__init__(self.socket_path, _Handler)
+        self.address_family = socket.AF_INET if network else socket.AF_UNIX
+        super().__init__(("127.0.0.1", 0) if network else str(directory / "socket"), _Handler)
+        address = self.server_address
+        self.url = unix_address(address) if isinstance(address, str) else f"http://127.0.0.1:{address[1]}"
 
     def connect(self) -> HttpBlobs:
-        connection = Connection(unix_address(self.socket_path))
+        connection = Connection(self.url)
         self._connections.append(connection)
         return HttpBlobs(connection, "/v1")
 
@@ -99,8 +102,9 @@ class _Handler(BaseHTTPRequestHandler):
             case "POST", ["blobs", "missing"]:
                 missing = self.server.blobs.missing(decode(b"".join(chunks), Digests).digests)
                 return 200, encode(Digests(digests=tuple(missing)))
-            case "POST", ["blobs", "fetch"]:
-                return 200, encode_pack(self.server.blobs.fetch(decode(b"".join(chunks), Digests).digests))
+            case "POST", ["blobs", ("fetch" | "fetch?compressed=true") as call]:
+                blobs = self.server.blobs.fetch(decode(b"".join(chunks), Digests).digests)
+                return 200, encode_pack(blobs if call == "fetch" else map(compressed, blobs))
             case "PUT", ["blobs"]:
                 with self.server.blobs.receive() as receiver:
                     for chunk in chunks:
@@ -140,9 +144,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def blob_launcher(directory: Path) -> Iterator[BlobLauncher]:
+def blob_launcher(directory: Path, *, network: bool = False) -> Iterator[BlobLauncher]:
     """A launcher that serves until the block ends."""
-    with BlobLauncher(directory) as launcher:
+    with BlobLauncher(directory, network=network) as launcher:
         thread = threading.Thread(target=launcher.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

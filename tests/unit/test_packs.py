@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 
 import pytest
@@ -12,10 +13,10 @@ from offload.errors import BlobCorruptError, ManifestInvalidError, ProtocolError
 from offload.model.blobs import Blob, Codec
 from offload.model.manifest import HEADER, digest_of
 from offload.wire.encoding import (
+    compressed,
     decode_difference,
     decoded,
     encode_bytes,
-    encode_chunks,
     encode_difference,
     pays,
 )
@@ -51,11 +52,11 @@ def test_a_large_blob_travels_without_being_in_memory():
     block = bytes(range(256)) * 4096
 
     def pieces():
-        yield from [block] * (total - 1)
+        yield from [block] * total
 
     digest = digest_of(block * total)
     tracemalloc.start()
-    blob = encode_chunks(digest, block, pieces())
+    blob = compressed(Blob(digest, Codec.RAW, pieces()))
     size = sum(len(part) for received in decode_pack(encode_pack([blob])) for part in decoded(received))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -123,6 +124,17 @@ def test_a_small_frame_of_a_huge_file_is_decoded_in_small_parts():
     blob = encode_bytes(digest_of(data), data)
     assert blob.codec is Codec.ZSTD
     assert max(map(len, decoded(blob))) <= 1 << 20
+
+
+def test_for_a_network_a_blob_is_compressed_if_that_pays_and_it_is_not_yet():
+    text, noise = b"a,b\n" * 100_000, os.urandom(100_000)
+    for data, codec in ((text, Codec.ZSTD), (noise, Codec.RAW), (b"", Codec.RAW)):
+        raw = Blob(digest_of(data), Codec.RAW, [data[at : at + 999] for at in range(0, len(data), 999)])
+        blob = compressed(raw)
+        assert blob.codec is codec
+        assert b"".join(decoded(blob)) == data
+    done = encode_bytes(digest_of(text), text)
+    assert compressed(done) is done
 
 
 def test_only_what_shrinks_is_compressed():

@@ -20,7 +20,7 @@ from offload.client.api import Api
 from offload.client.streams import follow_logs
 from offload.errors import OffloadError
 from offload.model.states import State
-from offload.snapshot.reading import Progress
+from offload.snapshot.sending import Progress
 from offload.wire.api import JobView
 from offload.wire.frames import Frame, Stream
 

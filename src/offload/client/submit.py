@@ -18,7 +18,7 @@ from offload.client.plan import Plan, choose_cluster, make_spec
 from offload.errors import BlobMissingError, ScriptNotFoundError, UsageError
 from offload.model.blobs import Blob, Codec
 from offload.model.spec import Spec
-from offload.snapshot.reading import Progress
+from offload.snapshot.sending import Progress
 from offload.snapshot.take import Snapshot, take_snapshot
 from offload.wire.api import ClusterView, JobView, Submission
 from offload.wire.blob_client import HttpBlobs

@@ -18,7 +18,7 @@ from offload.model.manifest import decode_manifest, digest_of
 from offload.store import manifests
 from offload.store.blobs import BlobFiles
 from offload.store.engine import Store
-from offload.wire.encoding import decode_difference
+from offload.wire.encoding import compressed, decode_difference
 from offload.wire.packs import encode_pack
 
 _CHUNK: Final = 1 << 20
@@ -47,18 +47,21 @@ class Content:
             DiskFullError: there is no space left.
         """
         with self.files.receive() as receiver:
-            held = bytearray()
+            held: list[bytes] = []
+            size = 0
             async for chunk in body:
-                held += chunk
-                if len(held) >= _CHUNK:
-                    await asyncio.to_thread(receiver.feed, bytes(held))
-                    held.clear()
-            await asyncio.to_thread(receiver.feed, bytes(held))
+                held.append(chunk)
+                size += len(chunk)
+                if size >= _CHUNK:
+                    await asyncio.to_thread(receiver.feed, b"".join(held))
+                    held, size = [], 0
+            await asyncio.to_thread(receiver.feed, b"".join(held))
             receiver.close()
 
-    async def send(self, digests: tuple[str, ...]) -> AsyncIterator[bytes]:
+    async def send(self, digests: tuple[str, ...], *, compress: bool = False) -> AsyncIterator[bytes]:
         """The pack of these blobs; raises ``BlobMissingError`` or ``BlobCorruptError`` at once."""
-        pieces = filter(None, encode_pack(await asyncio.to_thread(self.files.fetch, digests)))
+        blobs = await asyncio.to_thread(self.files.fetch, digests)
+        pieces = encode_pack(map(compressed, blobs) if compress else blobs)
         return _each(pieces, await asyncio.to_thread(next, pieces, None))
 
     async def has_manifest(self, digest: str) -> bool:

@@ -40,8 +40,8 @@ class BlobSink(Protocol):
     def missing(self, digests: Sequence[str]) -> set[str]:
         """Which of these aren't there."""
 
-    def put(self, blobs: Iterable[Blob]) -> None:
-        """Store them; each is checked against its digest."""
+    def put(self, blobs: Iterable[Blob]) -> int:
+        """Store them, and say how many bytes travelled; each is checked against its digest."""
 
     def has_manifest(self, digest: str) -> bool:
         """Whether the manifest, and so every blob that it names, is there."""

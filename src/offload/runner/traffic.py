@@ -30,9 +30,11 @@ class Blobs:
         """Which of these the launcher lacks."""
         return self._patience.call(lambda: self._blobs.missing(digests))
 
-    def put(self, blobs: Iterable[Blob]) -> None:
-        """Send blobs."""
-        self._blobs.put(Blob(blob.digest, blob.codec, self._out(blob.chunks)) for blob in blobs)
+    def put(self, blobs: Iterable[Blob]) -> int:
+        """Send blobs; how many bytes that were."""
+        sent = self._blobs.put(blobs)
+        self.bytes_out += sent
+        return sent
 
     def has_manifest(self, digest: str) -> bool:
         """Whether the launcher has the manifest and all that it names."""
@@ -56,9 +58,4 @@ class Blobs:
     def _in(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
             self.bytes_in += len(chunk)
-            yield chunk
-
-    def _out(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        for chunk in chunks:
-            self.bytes_out += len(chunk)
             yield chunk

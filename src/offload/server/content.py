@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from offload.errors import BlobMissingError, ManifestInvalidError
@@ -34,6 +34,8 @@ Base = Annotated[
         description="The body is the difference to the manifest with this digest.",
     ),
 ]
+
+Compressed = Annotated[bool, Query(description="For a network, rather than for the same machine.")]
 
 
 def content_router() -> APIRouter:
@@ -67,9 +69,11 @@ def _add_blobs(router: APIRouter) -> None:
         response_class=StreamingResponse,
         summary="Fetch blobs as a pack",
     )
-    async def fetch(body: DigestsBody, launcher: Here) -> StreamingResponse:
+    async def fetch(
+        body: DigestsBody, launcher: Here, *, compressed: Compressed = False
+    ) -> StreamingResponse:
         """In the order asked for."""
-        pieces = await launcher.content.send(tuple(dict.fromkeys(body.digests)))
+        pieces = await launcher.content.send(tuple(dict.fromkeys(body.digests)), compress=compressed)
         return StreamingResponse(pieces, media_type=PACK_TYPE)
 
 
@@ -82,8 +86,9 @@ def _add_manifests(router: APIRouter) -> None:
     )
     async def has_manifest(digest: Digest, launcher: Here) -> Response:
         """200 or 404."""
-        there = await launcher.content.has_manifest(digest)
-        return Response(status_code=200 if there else 404, media_type=MANIFEST_TYPE)
+        if await launcher.content.has_manifest(digest):
+            return Response(media_type=MANIFEST_TYPE)
+        return answer(BlobMissingError(f"There is no manifest {digest} with all of its blobs."), 404)
 
     @router.get(
         "/manifests/{digest}",

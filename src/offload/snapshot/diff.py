@@ -17,7 +17,8 @@ from offload.errors import FileChangedError, SnapshotUnreadableError
 from offload.model.blobs import BlobSink
 from offload.model.manifest import Entry, Kind, Manifest, digest_of
 from offload.snapshot.checkout import Pristine
-from offload.snapshot.reading import FileChanged, hash_file, send_files
+from offload.snapshot.reading import FileChanged, hash_file
+from offload.snapshot.sending import send_files
 from offload.snapshot.take import entry_of
 from offload.snapshot.walk import Node, walk_results
 

@@ -1,4 +1,4 @@
-"""Reading files that may change meanwhile, and sending them.
+"""Reading files that may change meanwhile.
 
 A file is read through one descriptor whose fingerprint must be the one that the walk saw, before the first
 byte and after the last. When a file is read again to be sent, its digest must come out again.
@@ -9,22 +9,17 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from offload.errors import SnapshotUnreadableError
-from offload.model.blobs import Blob, BlobSink
-from offload.model.manifest import digest_of
 from offload.snapshot.fingerprint import fingerprint_of
 from offload.snapshot.walk import Node
-from offload.wire.encoding import CHUNK, encode_bytes, encode_chunks
+from offload.wire.encoding import CHUNK
 
 _NAMED: Final = 10
 _REPLACED: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
 """How opening fails when something else has come into the file's place."""
-
-Progress = Callable[[int, int], None]
-"""Told how many bytes of how many are done."""
 
 
 class FileChanged(Exception):  # noqa: N818  never reaches a person: a snapshot is tried again
@@ -92,56 +87,19 @@ def hash_file(root: bytes, node: Node) -> str:
     return "sha256:" + digest.hexdigest()
 
 
-def send_files(
-    root: bytes, files: Mapping[str, Node], sink: BlobSink, progress: Progress | None = None
-) -> int:
-    """Send the content of files, by digest, and say how many encoded bytes it were.
+def checked_chunks(root: bytes, node: Node, digest: str) -> Iterator[bytes]:
+    """The bytes of a file whose digest is known, in pieces of at most 1 MiB.
 
-    Raises:
-        FileChanged: a file's content isn't what its digest names any more.
-        SnapshotUnreadableError: a file can't be read any more.
+    The last piece comes only when the digest has come out again, so whoever reads never has all of a file
+    that changed. Raises as :func:`read_chunks`.
     """
-    if not files:
-        return 0
-    total = sum(node.fingerprint.size for node in files.values())
-    count = _Count(total, progress)
-    sink.put(count.through(_blob(root, node, digest), node) for digest, node in files.items())
-    return count.encoded
-
-
-class _Count:
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        self.encoded = 0
-        self._total = total
-        self._done = 0
-        self._progress = progress
-
-    def through(self, blob: Blob, node: Node) -> Blob:
-        return Blob(blob.digest, blob.codec, self._counted(blob.chunks, node))
-
-    def _counted(self, chunks: Iterable[bytes], node: Node) -> Iterator[bytes]:
-        for chunk in chunks:
-            self.encoded += len(chunk)
-            yield chunk
-        self._done += node.fingerprint.size
-        if self._progress:
-            self._progress(self._done, self._total)
-
-
-def _blob(root: bytes, node: Node, digest: str) -> Blob:
-    if node.fingerprint.size > CHUNK:
-        chunks = _checked(root, node, digest)
-        return encode_chunks(digest, next(chunks), chunks)
-    data = b"".join(read_chunks(root, node))
-    if digest_of(data) != digest:
-        raise FileChanged(node.path)
-    return encode_bytes(digest, data)
-
-
-def _checked(root: bytes, node: Node, digest: str) -> Iterator[bytes]:
     again = hashlib.sha256()
+    held = b""
     for chunk in read_chunks(root, node):
+        if held:
+            yield held
         again.update(chunk)
-        yield chunk
+        held = chunk
     if "sha256:" + again.hexdigest() != digest:
         raise FileChanged(node.path)
+    yield held

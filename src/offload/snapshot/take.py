@@ -21,7 +21,8 @@ from offload.errors import BlobMissingError, FileChangedError, SnapshotUnreadabl
 from offload.model.blobs import BlobSink
 from offload.model.manifest import Entry, Kind, Manifest, digest_of
 from offload.snapshot.guard import DEFAULT_LIMIT, check_size
-from offload.snapshot.reading import FileChanged, Progress, hash_file, send_files, unreadable_error
+from offload.snapshot.reading import FileChanged, hash_file, read_chunks, unreadable_error
+from offload.snapshot.sending import SMALL, Meter, Progress, SmallFiles, send_files
 from offload.snapshot.statcache import StatCache
 from offload.snapshot.walk import Node, Tree, walk
 
@@ -69,22 +70,21 @@ def take_snapshot(
     if not os.path.isdir(real):
         raise SnapshotUnreadableError(f"{os.fspath(root)} is no directory.")
     cache = StatCache.load(cache_dir, real)
-    sent = 0
+    taking = _Taking(real, cache, sink, Meter(progress))
     changed = b""
     for _ in range(_TRIES):
         tree = walk(real)
         check_size(tree, limit)
         try:
-            taken = _Taking(real, cache, sink, progress).take(tree)
-            sent += taken.bytes_sent
-            _demand_still(real, tree, read=taken.read)
+            manifest, digest = taking.take(tree)
+            if taking.has_read:
+                _demand_still(real, tree)
+                cache.save(tree.nodes)
         except FileChanged as change:
             changed = change.path
             continue
-        if taken.read:
-            cache.save(tree.nodes)
-        files = sum(entry.kind is Kind.FILE for entry in taken.manifest.entries)
-        return Snapshot(taken.manifest, taken.digest, files, sent, tree.notices)
+        files = sum(entry.kind is Kind.FILE for entry in manifest.entries)
+        return Snapshot(manifest, digest, files, taking.bytes_sent, tree.notices)
     raise FileChangedError(
         f"{os.fsdecode(changed)} kept changing while the working directory was read.",
         next_step="Wait until nothing writes to it, or name it in .offloadignore.",
@@ -92,66 +92,82 @@ def take_snapshot(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Taken:
-    manifest: Manifest
-    digest: str
-    bytes_sent: int
-    read: bool
-
-
-@dataclass(frozen=True, slots=True)
 class _Taking:
-    """One try."""
+    """One snapshot, in as many tries as it takes.
 
-    root: bytes
-    cache: StatCache
-    sink: BlobSink
-    progress: Progress | None
+    Attributes:
+        bytes_sent: in all tries together.
+        has_read: whether the last try read or sent anything, so that time passed.
+    """
 
-    def take(self, tree: Tree) -> _Taken:
-        known = {node.path: self.cache.digest(node) for node in tree.nodes if node.kind is Kind.FILE}
+    def __init__(self, root: bytes, cache: StatCache, sink: BlobSink, meter: Meter) -> None:
+        self.bytes_sent = 0
+        self.has_read = False
+        self._root = root
+        self._cache = cache
+        self._sink = sink
+        self._meter = meter
+
+    def take(self, tree: Tree) -> tuple[Manifest, str]:
+        known = {node.path: self._cache.digest(node) for node in tree.nodes if node.kind is Kind.FILE}
         unknown = [node for node in tree.nodes if node.path in known and known[node.path] is None]
-        digests = {**known, **self._hash_all(unknown, tree.unreadable)}
+        with SmallFiles(self._sink, self._meter) as small:
+            digests = {**known, **self._read(unknown, tree.unreadable, small)}
+        self.bytes_sent += small.bytes_sent
         manifest = Manifest(tuple(entry_of(node, digests.get(node.path) or "") for node in tree.nodes))
         data = manifest.encode()
         digest = digest_of(data)
-        if self.sink.has_manifest(digest):
-            return _Taken(manifest, digest, 0, read=bool(unknown))
-        pairs = zip(manifest.entries, tree.nodes, strict=True)
-        sent = self._send({entry.digest: node for entry, node in pairs if entry.digest}, digest, data)
-        self.cache.save_base(data)
-        return _Taken(manifest, digest, sent, read=True)
+        self.has_read = bool(unknown)
+        if not self._sink.has_manifest(digest):
+            pairs = zip(manifest.entries, tree.nodes, strict=True)
+            files = {entry.digest: node for entry, node in pairs if entry.digest}
+            self._send({name: node for name, node in files.items() if name not in small.there}, digest, data)
+            self._cache.save_base(data)
+            self.has_read = True
+        return manifest, digest
 
-    def _hash_all(self, nodes: list[Node], unreadable: tuple[bytes, ...]) -> dict[bytes, str]:
+    def _read(self, nodes: list[Node], unreadable: tuple[bytes, ...], small: SmallFiles) -> dict[bytes, str]:
+        """Digests of files by path; the small ones are on their way then."""
         digests: dict[bytes, str] = {}
         refused = list(unreadable)
+        self._meter.expect(sum(node.fingerprint.size for node in nodes if node.fingerprint.size <= SMALL))
         for node in nodes:
             started = time.time_ns()
             try:
-                digests[node.path] = hash_file(self.root, node)
+                digests[node.path] = self._read_one(node, small)
             except SnapshotUnreadableError:
                 refused.append(node.path)
                 continue
-            self.cache.learn(node, digests[node.path], started)
+            self._cache.learn(node, digests[node.path], started)
         if refused:
             raise unreadable_error(refused)
         return digests
 
-    def _send(self, files: dict[str, Node], digest: str, data: bytes) -> int:
-        base = self.cache.base()
-        if base and self.sink.has_manifest(base[0]):
+    def _read_one(self, node: Node, small: SmallFiles) -> str:
+        if node.fingerprint.size > SMALL:
+            return hash_file(self._root, node)
+        data = b"".join(read_chunks(self._root, node))
+        digest = digest_of(data)
+        small.add(digest, data)
+        return digest
+
+    def _send(self, files: dict[str, Node], digest: str, data: bytes) -> None:
+        base = self._cache.base()
+        if base and self._sink.has_manifest(base[0]):
             there = {"sha256:" + known.decode() for known in _DIGEST.findall(base[1])}
             # The launcher may have let go of the other manifest's blobs since it was asked.
             with contextlib.suppress(BlobMissingError):
-                new = {name: node for name, node in files.items() if name not in there}
-                return self._send_missing(new) + self.sink.put_manifest(digest, data, base=base)
-        return self._send_missing(files) + self.sink.put_manifest(digest, data)
+                self._send_missing({name: node for name, node in files.items() if name not in there})
+                self.bytes_sent += self._sink.put_manifest(digest, data, base=base)
+                return
+        self._send_missing(files)
+        self.bytes_sent += self._sink.put_manifest(digest, data)
 
-    def _send_missing(self, files: dict[str, Node]) -> int:
-        missing = self.sink.missing(list(files))
+    def _send_missing(self, files: dict[str, Node]) -> None:
+        missing = self._sink.missing(list(files))
         lacking = {name: node for name, node in files.items() if name in missing}
-        return send_files(self.root, lacking, self.sink, self.progress)
+        self._meter.expect(sum(node.fingerprint.size for node in lacking.values()))
+        self.bytes_sent += send_files(self._root, lacking, self._sink, self._meter)
 
 
 def entry_of(node: Node, digest: str) -> Entry:
@@ -159,9 +175,7 @@ def entry_of(node: Node, digest: str) -> Entry:
     return Entry(node.path, node.kind, node.mode, node.fingerprint.size, digest, node.target)
 
 
-def _demand_still(root: bytes, tree: Tree, *, read: bool) -> None:
-    if not read:
-        return
+def _demand_still(root: bytes, tree: Tree) -> None:
     again = walk(root).nodes
     if again != tree.nodes:
         raise FileChanged(min(set(again) ^ set(tree.nodes)).path)

@@ -34,6 +34,7 @@ from offload.wire.packs import PackReader, Piece
 
 _SUFFIX: Final = {Codec.ZSTD: ".zst", Codec.RAW: ".raw"}
 _CODEC: Final = {suffix: codec for codec, suffix in _SUFFIX.items()}
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 _LEFTOVER_AGE: Final = 3600.0
 """Seconds after which a temporary file that nobody writes to belongs to a process that crashed."""
 
@@ -59,6 +60,7 @@ class BlobFiles:
         with _disk_full():
             for path in (self._temporary, self._aside):
                 os.makedirs(path, mode=0o700, exist_ok=True)
+        self._damaged = set(os.listdir(self._aside))
         self._remove_leftovers()
 
     def missing(self, digests: Iterable[str]) -> set[str]:
@@ -82,7 +84,7 @@ class BlobFiles:
             DiskFullError: there is no space left.
         """
         for blob in blobs:
-            with Incoming(self, blob.digest, blob.codec) as incoming:
+            with _disk_full(), Incoming(self, blob.digest, blob.codec) as incoming:
                 for chunk in blob.chunks:
                     incoming.write(chunk)
                 incoming.finish()
@@ -150,16 +152,19 @@ class BlobFiles:
             raise ProtocolError(f"{digest[:100]!r} is not the name of a blob.")
         return f"{self._directory}/{digest[7:9]}/{digest[9:]}{_SUFFIX[codec]}"
 
-    def aside(self, digest: str) -> str:
-        """Where a blob is moved whose bytes are damaged."""
-        return f"{self._aside}/{digest[7:]}"
+    def heal(self, digest: str) -> None:
+        """Forget that the blob was damaged, because it has come again."""
+        if digest[7:] in self._damaged:
+            self._damaged.discard(digest[7:])
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self._aside}/{digest[7:]}")
 
     def temporary(self) -> str:
         """A path for the bytes of a blob that isn't whole yet."""
         return f"{self._temporary}/{os.getpid()}-{next(self._numbers)}"
 
     def _gone(self, digests: Sequence[str]) -> OffloadError:
-        damaged = [digest for digest in digests if os.path.lexists(self.aside(digest))]
+        damaged = [digest for digest in digests if digest[7:] in self._damaged]
         if damaged:
             return BlobCorruptError(
                 f"{len(damaged)} stored files were damaged on the launcher's disk and can't be read.",
@@ -184,7 +189,8 @@ class BlobFiles:
             raise self._gone([digest]) from error
         except BlobCorruptError:
             with contextlib.suppress(FileNotFoundError):
-                os.replace(self.path(digest, codec), self.aside(digest))
+                os.replace(self.path(digest, codec), f"{self._aside}/{digest[7:]}")
+                self._damaged.add(digest[7:])
             raise
         yield held
 
@@ -201,14 +207,10 @@ class Incoming:
     def __init__(self, files: BlobFiles, digest: str, codec: Codec) -> None:
         self._files = files
         self._final = files.path(digest, codec)
-        self._aside = files.aside(digest)
         self._path = files.temporary()
         self._digest = digest
         self._decoder = Decoder(digest, codec)
-        with _disk_full():
-            self._descriptor = os.open(
-                self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600
-            )
+        self._descriptor = os.open(self._path, _NEW, 0o600)
 
     def __enter__(self) -> Self:
         return self
@@ -218,13 +220,12 @@ class Incoming:
     ) -> None:
         self.close()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Take the next encoded bytes."""
         self._decoder.drain(data)
         view = memoryview(data)
-        with _disk_full():
-            while view:
-                view = view[os.write(self._descriptor, view) :]
+        while view:
+            view = view[os.write(self._descriptor, view) :]
 
     def finish(self) -> None:
         """Prove the digest and make the blob visible.
@@ -235,15 +236,13 @@ class Incoming:
         self._decoder.finish()
         os.close(self._descriptor)
         self._descriptor = -1
-        with _disk_full():
-            try:
-                os.replace(self._path, self._final)
-            except FileNotFoundError:
-                os.makedirs(os.path.dirname(self._final), mode=0o700, exist_ok=True)
-                os.replace(self._path, self._final)
+        try:
+            os.replace(self._path, self._final)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(self._final), mode=0o700, exist_ok=True)
+            os.replace(self._path, self._final)
         self._path = ""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._aside)
+        self._files.heal(self._digest)
 
     def close(self) -> None:
         """Forget a blob that wasn't finished."""
@@ -289,7 +288,7 @@ class PackReceiver:
             BlobCorruptError: a blob's bytes aren't those that its digest names.
             DiskFullError: there is no space left.
         """
-        with self._taking:
+        with self._taking, _disk_full():
             for piece in self._reader.feed(chunk) if not self._closed else ():
                 self._take(piece)
 

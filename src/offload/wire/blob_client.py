@@ -14,7 +14,7 @@ from offload.errors import BlobMissingError, LauncherUnreachableError, OffloadEr
 from offload.model.blobs import Blob
 from offload.wire.api import MANIFEST_TYPE, PACK_TYPE, Digests
 from offload.wire.codec import decode, encode
-from offload.wire.encoding import encode_difference
+from offload.wire.encoding import compressed, encode_difference
 from offload.wire.http import Connection, Response
 from offload.wire.packs import decode_pack, encode_pack
 
@@ -32,6 +32,7 @@ class HttpBlobs:
     def __init__(self, connection: Connection, prefix: str) -> None:
         self._connection = connection
         self._prefix = prefix
+        self._is_remote = not connection.address.startswith("unix:")
 
     def missing(self, digests: Sequence[str]) -> set[str]:
         """Which of these the launcher lacks."""
@@ -40,14 +41,24 @@ class HttpBlobs:
         answer = self._request("POST", "/blobs/missing", encode(Digests(digests=tuple(digests))))
         return set(decode(answer.read(), Digests).digests)
 
-    def put(self, blobs: Iterable[Blob]) -> None:
-        """Send blobs in one request, as they are produced."""
+    def put(self, blobs: Iterable[Blob]) -> int:
+        """Send blobs in one request, as they are produced, compressed for a network; says how many bytes."""
+        sent = 0
+
+        def counted(pack: Iterable[bytes]) -> Iterator[bytes]:
+            nonlocal sent
+            for chunk in pack:
+                sent += len(chunk)
+                yield chunk
+
+        pack = encode_pack(map(compressed, blobs) if self._is_remote else blobs)
         try:
-            self._request("PUT", "/blobs", encode_pack(blobs), content_type=PACK_TYPE).read()
+            self._request("PUT", "/blobs", counted(pack), content_type=PACK_TYPE).read()
         except BaseException:
             # The request may have stopped anywhere, so nothing else can follow on this connection.
             self._connection.close()
             raise
+        return sent
 
     def has_manifest(self, digest: str) -> bool:
         """Whether the launcher has the manifest and all that it names."""
@@ -94,7 +105,8 @@ class HttpBlobs:
                 )
 
     def _some(self, waiting: dict[str, None]) -> Iterator[Blob]:
-        answer = self._request("POST", "/blobs/fetch", encode(Digests(digests=tuple(waiting))))
+        path = "/blobs/fetch?compressed=true" if self._is_remote else "/blobs/fetch"
+        answer = self._request("POST", path, encode(Digests(digests=tuple(waiting))))
         whole = False
         try:
             for blob in decode_pack(answer.chunks()):

@@ -1,7 +1,8 @@
 """Raw or zstd, whichever pays; and back again, with the proof that the bytes are those that were named.
 
-Level 1 keeps up with a fast link. Data that is compressed already is recognised by its first bytes and sent
-as it is: compressing a picture costs time at both ends and gains nothing.
+Between processes of one machine nothing is compressed: reading and writing memory is faster. Over a
+network, level 1 keeps up with a fast link. Data that is compressed already is recognised by its first bytes
+and sent as it is: compressing a picture costs time at both ends and gains nothing.
 """
 
 from __future__ import annotations
@@ -41,17 +42,21 @@ def pays(start: bytes) -> bool:
 
 
 def encode_bytes(digest: str, data: bytes) -> Blob:
-    """The blob of bytes in memory."""
+    """The blob of bytes in memory, compressed if that pays."""
     if pays(data):
         return Blob(digest, Codec.ZSTD, (zstd.compress(data, _LEVEL),))
     return Blob(digest, Codec.RAW, (data,))
 
 
-def encode_chunks(digest: str, start: bytes, rest: Iterable[bytes]) -> Blob:
-    """The blob of ``start`` followed by ``rest``, compressed as it is read."""
+def compressed(blob: Blob) -> Blob:
+    """The same blob for a slower link: compressed as it is read, if that pays and it isn't yet."""
+    if blob.codec is not Codec.RAW:
+        return blob
+    chunks = iter(blob.chunks)
+    start = next(chunks, b"")
     if pays(start):
-        return Blob(digest, Codec.ZSTD, _compressed(start, rest))
-    return Blob(digest, Codec.RAW, _chained(start, rest))
+        return Blob(blob.digest, Codec.ZSTD, _compressed(start, chunks))
+    return Blob(blob.digest, Codec.RAW, _chained(start, chunks))
 
 
 def _compressed(start: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
@@ -84,20 +89,26 @@ class Decoder:
         if self._zstd is None:
             self._hash.update(data)
             yield data
-            return
-        while data or not (self._zstd.needs_input or self._zstd.eof):
+        else:
+            yield from self._decompressed(self._zstd, data)
+
+    def drain(self, data: bytes | memoryview) -> None:
+        """Take a piece only to prove it; raises as :meth:`feed`."""
+        if self._zstd is None:
+            self._hash.update(data)
+        else:
+            for _ in self._decompressed(self._zstd, data):
+                pass
+
+    def _decompressed(self, frame: zstd.ZstdDecompressor, data: bytes | memoryview) -> Iterator[bytes]:
+        while data or not (frame.needs_input or frame.eof):
             try:
-                decoded = self._zstd.decompress(data, CHUNK)
+                decoded = frame.decompress(data, CHUNK)
             except (zstd.ZstdError, EOFError) as error:
                 raise corrupt(self._digest) from error
             self._hash.update(decoded)
             yield decoded
             data = b""
-
-    def drain(self, data: bytes) -> None:
-        """Take a piece only to prove it."""
-        for _ in self.feed(data):
-            pass
 
     def finish(self) -> None:
         """Prove that it was all of the blob.

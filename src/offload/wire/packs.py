@@ -29,13 +29,13 @@ class Piece:
 
     digest: str
     codec: Codec
-    data: bytes
+    data: bytes | memoryview
     last: bool
 
 
 def encode_pack(blobs: Iterable[Blob]) -> Iterator[bytes]:
     """The bytes of a pack, in chunks of about 1 MiB; when a blob fails, what is before it still comes out."""
-    parts: list[bytes] = []
+    parts: list[bytes | memoryview] = []
     size = 0
     try:
         for piece in _pieces(blobs):
@@ -76,28 +76,28 @@ class PackReader:
     """Takes the bytes of a pack as they come, cut anywhere, and holds one piece at most."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._begun = bytearray()
         self._open = ""
 
     def feed(self, chunk: bytes) -> list[Piece]:
-        """The pieces that are complete with this chunk.
+        """The pieces that are complete with this chunk; their data refers to it.
 
         Raises:
             ProtocolError: this is no pack.
         """
-        self._buffer += chunk
         pieces: list[Piece] = []
-        at = 0
-        with memoryview(self._buffer) as view:
-            while len(view) - at >= _HEADER.size:
-                raw, codec, last, length = _HEADER.unpack_from(view, at)
-                self._check(codec, last, length)
-                start, end = at + _HEADER.size, at + _HEADER.size + length
-                if len(view) < end:
-                    break
-                pieces.append(self._piece(raw, codec, last, bytes(view[start:end])))
-                at = end
-        del self._buffer[:at]
+        view = memoryview(chunk)
+        while self._begun and view:
+            lacking = self._length(self._begun) - len(self._begun)
+            self._begun += view[:lacking]
+            view = view[lacking:]
+            if len(self._begun) == self._length(self._begun):
+                pieces.append(self._piece(memoryview(bytes(self._begun))))
+                self._begun.clear()
+        while len(view) >= (length := self._length(view)):
+            pieces.append(self._piece(view[:length]))
+            view = view[length:]
+        self._begun += view
         return pieces
 
     def close(self) -> None:
@@ -106,20 +106,26 @@ class PackReader:
         Raises:
             ProtocolError: a blob is incomplete.
         """
-        if self._buffer or self._open:
+        if self._begun or self._open:
             raise ProtocolError("The pack ends in the middle of a blob.")
 
     @staticmethod
-    def _check(codec: int, last: int, length: int) -> None:
+    def _length(start: bytearray | memoryview) -> int:
+        """Bytes of the header and, once that is whole, of the piece that starts like this."""
+        if len(start) < _HEADER.size:
+            return _HEADER.size
+        _, codec, last, length = _HEADER.unpack_from(start)
         if codec not in _CODECS or last not in (0, 1) or length > MAX_PIECE:
             raise ProtocolError("This is not a pack of blobs.")
+        return _HEADER.size + int(length)
 
-    def _piece(self, raw: bytes, codec: int, last: int, data: bytes) -> Piece:
+    def _piece(self, whole: memoryview) -> Piece:
+        raw, codec, last, _ = _HEADER.unpack_from(whole)
         digest = "sha256:" + raw.hex()
         if self._open not in ("", digest):
             raise ProtocolError("The pack starts a blob in the middle of another.")
         self._open = "" if last else digest
-        return Piece(digest, Codec(codec), data, last=bool(last))
+        return Piece(digest, Codec(codec), whole[_HEADER.size :], last=bool(last))
 
 
 def decode_pack(chunks: Iterable[bytes]) -> Iterator[Blob]:
@@ -131,7 +137,7 @@ def decode_pack(chunks: Iterable[bytes]) -> Iterator[Blob]:
     pieces = _stream(chunks)
     for first in pieces:
         if first.last:
-            yield Blob(first.digest, first.codec, (first.data,))
+            yield Blob(first.digest, first.codec, (bytes(first.data),))
             continue
         rest = _until_last(first, pieces)
         yield Blob(first.digest, first.codec, rest)
@@ -147,8 +153,8 @@ def _stream(chunks: Iterable[bytes]) -> Iterator[Piece]:
 
 
 def _until_last(first: Piece, pieces: Iterator[Piece]) -> Iterator[bytes]:
-    yield first.data
+    yield bytes(first.data)
     for piece in pieces:
-        yield piece.data
+        yield bytes(piece.data)
         if piece.last:
             return

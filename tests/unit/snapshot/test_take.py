@@ -324,15 +324,43 @@ def test_progress_ends_at_the_total(take, tmp_path):
     seen = []
     take(tmp_path / "home", progress=lambda done, total: seen.append((done, total)))
     assert sorted(seen) == seen
-    assert seen[-1] == (2_001_000, 2_001_000)
+    assert seen[-1] == (2_002_000, 2_002_000)
 
 
 def test_large_files_travel_and_are_proved(take, launcher, tmp_path):
     home = tmp_path / "home"
     make(home, {"random": os.urandom(3_000_000), "text": b"a,b,c\n" * 700_000})
     snapshot = take(home)
-    assert 3_000_000 < snapshot.bytes_sent < 3_100_000
+    assert 7_200_000 < snapshot.bytes_sent < 7_201_000
     check_out(snapshot.manifest, launcher.connect(), tmp_path / "out")
+    assert describe(tmp_path / "out") == describe(home)
+
+
+def test_many_batches_of_small_files_travel_each_content_once(take, launcher, tmp_path):
+    home = tmp_path / "home"
+    make(
+        home,
+        {f"f{number}": os.urandom(400_000) for number in range(60)}
+        | {"same": {"x": b"s" * 9}, "x": b"s" * 9},
+    )
+    snapshot = take(home)
+    assert 24_000_000 < snapshot.bytes_sent < 24_020_000
+    assert sum(call == "PUT /v1/blobs" for call in launcher.calls) == 3
+    check_out(snapshot.manifest, launcher.connect(), tmp_path / "out")
+    assert describe(tmp_path / "out") == describe(home)
+
+
+def test_a_network_sees_compressed_files_both_ways(tmp_path):
+    home = tmp_path / "home"
+    make(
+        home,
+        {"small.csv": b"a,b,c\n" * 100_000, "large.csv": b"a,b,c\n" * 500_000, "x.png": os.urandom(1000)},
+    )
+    with blob_launcher(tmp_path / "launcher", network=True) as launcher:
+        snapshot = take_snapshot(home, cache_dir=tmp_path / "cache", sink=launcher.connect())
+        assert snapshot.bytes_sent < 20_000
+        assert launcher.received < 20_000
+        check_out(snapshot.manifest, launcher.connect(), tmp_path / "out")
     assert describe(tmp_path / "out") == describe(home)
 
 

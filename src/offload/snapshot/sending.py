@@ -1,0 +1,140 @@
+"""Sending the content of files: small ones from memory while the next are read, large ones as they are read.
+
+Nearly all files of a working directory are small. They are read once, and while one batch travels and is
+stored the next is read and hashed, so a first snapshot takes about as long as the slower of the two sides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Final, Self
+
+from offload.model.blobs import Blob, BlobSink, Codec
+from offload.snapshot.reading import checked_chunks
+from offload.snapshot.walk import Node
+
+Progress = Callable[[int, int], None]
+"""Told how many bytes of how many are done."""
+
+SMALL: Final = 1 << 20
+"""Bytes up to which a file is held in memory to be sent."""
+_BATCH: Final = 8 << 20
+"""Bytes of one request, about."""
+
+
+class Meter:
+    """Adds up what is to be done and what is."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._total = self._done = 0
+
+    def expect(self, size: int) -> None:
+        """So many bytes more are to be done."""
+        self._total += size
+
+    def advance(self, size: int) -> None:
+        """So many bytes more are done."""
+        self._done += size
+        if self._progress:
+            self._progress(self._done, self._total)
+
+
+class SmallFiles:
+    """Sends the content of small files from a thread of its own; one batch travels while the next is filled.
+
+    What goes wrong there is raised by the next :meth:`add`, or at the end of the block.
+
+    Attributes:
+        there: digests that the launcher has.
+        bytes_sent: how many bytes travelled.
+    """
+
+    def __init__(self, sink: BlobSink, meter: Meter) -> None:
+        self.there: set[str] = set()
+        self.bytes_sent = 0
+        self._sink = sink
+        self._meter = meter
+        self._batch: dict[str, bytes] = {}
+        self._size = 0
+        self._batches: queue.Queue[tuple[dict[str, bytes], int] | None] = queue.Queue(1)
+        self._error: BaseException | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None and self._batch:
+            self._hand_over()
+        if self._thread:
+            self._finish(self._thread, error)
+        if error is None and self._error:
+            raise self._error
+
+    def _finish(self, thread: threading.Thread, error: BaseException | None) -> None:
+        if error is not None:
+            with contextlib.suppress(queue.Empty):
+                self._batches.get_nowait()
+        self._batches.put(None)
+        # The connection is free again once the thread has ended; who leaves altogether doesn't wait for that.
+        if error is None or isinstance(error, Exception):
+            thread.join()
+
+    def add(self, digest: str, data: bytes) -> None:
+        """Send this content, unless the launcher has it."""
+        self._batch[digest] = data
+        self._size += len(data)
+        if self._size >= _BATCH:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._error:
+            raise self._error
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._send_all, name="offload-send", daemon=True)
+            self._thread.start()
+        self._batches.put((self._batch, self._size))
+        self._batch, self._size = {}, 0
+
+    def _send_all(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            if self._error:
+                continue
+            try:
+                self._send(*batch)
+            except BaseException as error:  # noqa: BLE001  raised again in the thread that waits for it
+                self._error = error
+
+    def _send(self, batch: dict[str, bytes], size: int) -> None:
+        missing = self._sink.missing(list(batch))
+        if missing:
+            new = (Blob(digest, Codec.RAW, (data,)) for digest, data in batch.items() if digest in missing)
+            self.bytes_sent += self._sink.put(new)
+        self.there.update(batch)
+        self._meter.advance(size)
+
+
+def send_files(root: bytes, files: Mapping[str, Node], sink: BlobSink, meter: Meter | None = None) -> int:
+    """Send the content of files, by digest, in one request; says how many bytes travelled.
+
+    Raises:
+        FileChanged: a file's content isn't what its digest names any more.
+        SnapshotUnreadableError: a file can't be read any more.
+    """
+    if not files:
+        return 0
+
+    def blobs() -> Iterator[Blob]:
+        for digest, node in files.items():
+            yield Blob(digest, Codec.RAW, checked_chunks(root, node, digest))
+            if meter:
+                meter.advance(node.fingerprint.size)
+
+    return sink.put(blobs())
