@@ -23,8 +23,9 @@ def test_simultaneous_first_commands_start_one_launcher(shell):
     assert len({out for out, _ in said}) == 1
 
 
-def test_its_socket_and_directory_are_for_its_owner_alone(shell):
+def test_its_socket_and_directories_are_for_its_owner_alone(shell):
     shell.text("launcher", "start")
+    assert stat.S_IMODE(shell.home.stat().st_mode) == 0o700
     assert stat.S_IMODE((shell.home / "run").stat().st_mode) == 0o700
     assert stat.S_IMODE((shell.home / "run" / "launcher.sock").stat().st_mode) == 0o600
 

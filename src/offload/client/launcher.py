@@ -73,9 +73,9 @@ def ensure_running(places: Places, *, patience: float = PATIENCE) -> None:
     """
     deadline = time.monotonic() + patience
     try:
+        places.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         _private_directory(places.runtime)
         _private_directory(places.socket.parent)
-        places.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _locked(places.runtime / "start.lock"):
             _start_until_answered(places, deadline)
     except OSError as error:
