@@ -78,6 +78,8 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 async def _framework(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if error.status_code == 400:  # noqa: PLR2004  all that FastAPI says about a body that isn't even text
+        return answer(UsageError("The body isn't JSON."))
     found = answer(ProtocolError(f"{error.detail}."), error.status_code)
     found.headers.update(error.headers or {})
     return found

@@ -189,6 +189,6 @@ def _cluster_mistake(name: str, written: Any) -> str:
 
 def _line(text: str, key: str) -> str:
     """``line 3: `` where a key can be found in the text."""
-    pattern = rf"(?m)^\s*(?:\[.*\b)?[\"']?{re.escape(key)}[\"']?\s*(?:[=.\]])"
+    pattern = rf"(?m)^[ \t]*(?:\[.*\b)?[\"']?{re.escape(key)}[\"']?\s*(?:[=.\]])"
     found = re.search(pattern, text)
     return f"line {text[: found.start()].count(chr(10)) + 1}: " if found else ""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from offload.errors import LauncherBusyError
 from offload.server.access import Here
@@ -13,6 +14,7 @@ from offload.store import jobs
 from offload.wire.api import ClusterView, LauncherView
 
 router = APIRouter(tags=["launcher"])
+Force = Annotated[bool, Query(description="Even while jobs are unfinished.")]
 
 
 @router.get("/clusters", responses=problems(), summary="List where jobs can run")
@@ -28,7 +30,7 @@ async def get_launcher(launcher: Here) -> LauncherView:
 
 
 @router.post("/launcher/stop", status_code=202, responses=problems(409), summary="End the launcher")
-async def stop(launcher: Here, *, force: bool = False) -> None:
+async def stop(launcher: Here, *, force: Force = False) -> None:
     """Runners go on either way, and the next launcher takes up where this one stopped."""
     unfinished = await launcher.store.run(jobs.count_unfinished)
     if unfinished and not force:

@@ -27,10 +27,14 @@ PING: Final = 15.0
 """Seconds of silence after which a reader gets a comment, so that the connection doesn't look dead."""
 _BATCH: Final = 500
 _SSE: Final = "text/event-stream"
+_EVENT: Final = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+}
 _EVENTS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "Server-sent events; `data` is an `EventView`.",
-        "content": {_SSE: {"schema": {"type": "string"}}},
+        "content": {_SSE: {"schema": _EVENT}},
     }
 }
 _FRAMES: Final[dict[int | str, dict[str, Any]]] = {
