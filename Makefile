@@ -39,6 +39,7 @@ bench: .venv/installed ## timings side by side with peers; see docs/explanation/
 
 docs: .venv/installed ## the documentation, into docs/_build/html
 	$(RUN)/sphinx-build --fail-on-warning --keep-going --nitpicky -q -b html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
 
 clean: ## forget what was installed and built here
 	rm -rf .venv docs/_build demo-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
