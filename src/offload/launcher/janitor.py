@@ -1,9 +1,10 @@
 """Removes what nobody needs: results and logs past their retention, and content that nothing refers to.
 
 Nothing is counted. What a job or a manifest needs is a row, so garbage is what no row names and nobody
-asked for during the grace period; a client that is about to submit is always inside it. Right after a start
-nothing is removed before that period is over: whoever was in the middle of something when the launcher went
-away gets to finish it.
+asked for during the grace period; a client that is about to submit is always inside it. A launcher that
+finds unfinished jobs when it starts removes nothing before that period is over: a runner that was sending its
+results when the launcher went away gets to finish. Without such jobs it soon begins, since a launcher that
+serves short commands doesn't live for long.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from offload.store.engine import Store
 _log = logging.getLogger(__name__)
 EVERY: Final = 600.0
 """Seconds between two rounds."""
+SETTLE: Final = 60.0
+"""Seconds after the start of an idle launcher until its first round; its first command goes first."""
 GRACE: Final = 3600.0
 """Seconds for which something that nobody refers to is kept after it was last wanted."""
 _BATCH: Final = 500
@@ -52,11 +55,15 @@ class Janitor:
         self._grace = grace
 
     async def run(self) -> None:
-        """Clean up every ten minutes, the first time after a grace period."""
-        await asyncio.sleep(self._grace)
+        """Clean up every ten minutes."""
+        await asyncio.sleep(await self.first_round_after())
         while True:
             await self.clean()
             await asyncio.sleep(EVERY)
+
+    async def first_round_after(self) -> float:
+        """Seconds to wait at the start: a grace period when a job is unfinished, else a moment."""
+        return self._grace if await self._store.run(jobs.unfinished) else SETTLE
 
     async def clean(self) -> None:
         """One round."""

@@ -6,9 +6,10 @@ import asyncio
 import os
 
 from offload.errors import BlobMissingError
+from offload.model.ids import pool_id
 from offload.model.manifest import Entry, Kind, Manifest, digest_of
 from offload.model.outcome import Outcome
-from offload.store import jobs, manifests
+from offload.store import jobs, manifests, pools
 from offload.wire.runner_protocol import Completion
 
 HOUR = 3600.0
@@ -99,6 +100,15 @@ async def test_an_unfinished_job_keeps_everything_however_old(parts):
     await parts.janitor.clean()
     assert stored(parts) == before
     assert not (await parts.job(job)).results_removed
+
+
+async def test_an_idle_launcher_soon_cleans_up_and_a_busy_one_after_the_grace_period(parts):
+    assert await parts.janitor.first_round_after() < 5 * 60
+    job = (await parts.submit()).id
+    assert await parts.janitor.first_round_after() == HOUR
+    await run_to_its_end(parts, job, Manifest())
+    await parts.store.run(pools.released, pool_id(job))
+    assert await parts.janitor.first_round_after() < 5 * 60
 
 
 async def test_a_snapshot_that_is_asked_for_is_spared(parts):
