@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fakes.service import caught, until
@@ -79,10 +80,8 @@ def test_only_its_owner_can_reach_a_launcher(home):
         assert mode(places.socket) == 0o600
         assert mode(places.runtime) == 0o700
         assert mode(places.data / "secret") == 0o600
-        tcp = Path(f"/proc/{process.pid}/net/tcp").read_text()
-        own = {os.readlink(f"/proc/{process.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{process.pid}/fd")}
-        listening = [line.split()[9] for line in tcp.splitlines()[1:] if line.split()[3] == "0A"]
-        assert not own & {f"socket:[{inode}]" for inode in listening}
+        tcp = psutil.Process(process.pid).net_connections(kind="tcp")
+        assert [one for one in tcp if one.status == psutil.CONN_LISTEN] == []
 
 
 def test_a_signal_ends_it_and_removes_the_socket(home):
