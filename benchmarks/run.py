@@ -1,7 +1,7 @@
 """Timings side by side with what one would use instead, in one run, in turn; prints a Markdown table.
 
-Each row is the median of several rounds after a first one that doesn't count; Offload and its peer take turns,
-so a machine that drifts drifts for both. Nothing here is asserted but that no line of output is lost.
+Each row is the median of several rounds after a first one that does not count. Offload and its peer take
+turns, so a machine that drifts drifts for both. Nothing here is asserted but that no line of output is lost.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def sending(work: Path) -> None:
             to = f"{address}/{next(copies) if fresh else 0}/"
             return seconds(["rsync", "-a", f"{project}/", to], work)
 
-        row("5,000 files, 200 MB, all new", new, ("rsync -a to a daemon", partial(peer, fresh=True)))
+        row("5,000 files, 200 MB, all new", new, ("rsync -a over TCP", partial(peer, fresh=True)))
         seconds(["rsync", "-a", f"{project}/", f"{address}/0/"], work)
         row("the same, unchanged", partial(send, project), ("rsync", partial(peer, fresh=False)))
         row("the same, one line added", edited, ("rsync", partial(peer, fresh=False)))
