@@ -7,7 +7,9 @@ client raises the same class again, so a mistake reads alike wherever it was fou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import errno
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 __all__ = ["ERRORS", "OffloadError", "error_from_json"]
@@ -254,3 +256,19 @@ class InternalError(OffloadError):
     """A mistake in Offload itself; the launcher's log has the details."""
 
     code = "internal"
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether the system says that a disk is full, or a quota used up."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextlib.contextmanager
+def disk_full(sentence: str, next_step: str) -> Iterator[None]:
+    """Turn the system's word for a full disk into ours."""
+    try:
+        yield
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        raise DiskFullError(sentence, next_step=next_step) from error

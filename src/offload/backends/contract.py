@@ -47,13 +47,11 @@ class Capabilities:
 
     Attributes:
         enforces: how each limit is kept, by limit: ``memory``, ``time``, ``cpus``, ``gpus``.
-        same_path: whether the working directory appears at its path at home.
         session_env: names of session variables that make sense there, because it is this machine.
         default: resources for what a submission leaves open.
     """
 
     enforces: Mapping[str, str] = field(default_factory=dict)
-    same_path: bool = False
     session_env: tuple[str, ...] = ()
     default: Resources = field(default_factory=Resources)
 

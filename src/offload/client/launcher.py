@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import stat
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -21,7 +20,7 @@ from typing import Final
 
 from offload.errors import DiskFullError, LauncherUnreachableError, OffloadError
 from offload.wire.http import Connection
-from offload.wire.places import Places, find_places
+from offload.wire.places import Places, find_places, private_directory
 
 PATIENCE: Final = 30.0
 """Seconds a launcher gets until it answers."""
@@ -74,8 +73,8 @@ def ensure_running(places: Places, *, patience: float = PATIENCE) -> None:
     deadline = time.monotonic() + patience
     try:
         places.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _private_directory(places.runtime)
-        _private_directory(places.socket.parent)
+        private_directory(places.runtime, LauncherUnreachableError)
+        private_directory(places.socket.parent, LauncherUnreachableError)
         with _locked(places.runtime / "start.lock"):
             _start_until_answered(places, deadline)
     except OSError as error:
@@ -83,17 +82,6 @@ def ensure_running(places: Places, *, patience: float = PATIENCE) -> None:
             f"The launcher can't be started: {error.strerror}: {error.filename or places.data}.",
             next_step=f"Make space and check that you may write to {places.data} and {places.runtime}.",
         ) from error
-
-
-def _private_directory(path: Path) -> None:
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    info = path.lstat()
-    if stat.S_ISDIR(info.st_mode) and info.st_uid == os.getuid() and not info.st_mode & 0o077:
-        return
-    raise LauncherUnreachableError(
-        f"{path} must be a directory that only you can enter, because the launcher's socket lives there.",
-        next_step=f"Remove it, or make it yours alone: chmod 700 {path}",
-    )
 
 
 @contextmanager

@@ -8,7 +8,6 @@ back, so the file always ends with a whole frame. Nothing here keeps a file open
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from offload.errors import DiskFullError, ProtocolError
+from offload.errors import ProtocolError, disk_full
 from offload.wire.frames import HEADER_SIZE, MAX_PAYLOAD, Span, Stream, spans
 
 _log = logging.getLogger(__name__)
@@ -80,19 +79,15 @@ class LogFile:
     def _write(self, data: bytes) -> None:
         if not data:
             return
-        try:
+        with disk_full(
+            "The launcher has no space left for what the job prints.",
+            "Free space on the disk of the launcher; the output waits and goes on by itself.",
+        ):
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
                 self._write_all(descriptor, data)
             finally:
                 os.close(descriptor)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise DiskFullError(
-                "The launcher has no space left for what the job prints.",
-                next_step="Free space on the disk of the launcher; the output waits and goes on by itself.",
-            ) from error
         self.size += len(data)
 
     def _write_all(self, descriptor: int, data: bytes) -> None:

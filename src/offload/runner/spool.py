@@ -12,7 +12,6 @@ does the attempt.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import struct
 import threading
@@ -22,13 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from offload.errors import is_disk_full
 from offload.wire.frames import HEADER_SIZE, Frame, Stream
 
 SEGMENT: Final = 8 << 20
 BOUND: Final = 256 << 20
 """Bytes that may wait for the launcher before the script has to."""
 BATCH: Final = 1 << 20
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _SEQ: Final = struct.Struct("<Q")
 _LENGTH: Final = struct.Struct("<I")
 
@@ -89,7 +88,7 @@ class Spool:
                 tail = self._tail()
                 _write_at(tail.fd, raw, tail.size)
             except OSError as error:
-                if error.errno in _FULL:
+                if is_disk_full(error):
                     return False
                 raise
             tail.size += len(raw)

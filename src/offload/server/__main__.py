@@ -18,14 +18,14 @@ from pathlib import Path
 
 import uvloop
 
-from offload.errors import USAGE, OffloadError
+from offload.errors import USAGE, OffloadError, SettingsError
 from offload.launcher.launcher import Config, Launcher
 from offload.launcher.tokens import write_private
 from offload.server.app import create_app
-from offload.server.listening import Server, only_one, private_directory, tcp_socket, unix_socket
+from offload.server.listening import Server, only_one, tcp_socket, unix_socket
 from offload.server.log_lines import write_log_lines
 from offload.server.settings import Settings, load_settings
-from offload.wire.places import Places, find_places
+from offload.wire.places import Places, find_places, private_directory
 
 _log = logging.getLogger("offload.server")
 
@@ -38,7 +38,7 @@ def main() -> int:
         settings = load_settings(places.config, places.data, os.environ)
         places.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         for path in (places.runtime, places.socket.parent):
-            private_directory(path)
+            private_directory(path, SettingsError)
         with only_one(places.data / "launcher.lock", places.runtime / "launcher.lock"):
             _run(places, settings)
     except OffloadError as error:

@@ -7,7 +7,6 @@ import contextlib
 import fcntl
 import os
 import socket
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,21 +23,6 @@ _PATIENCE: Final = 5.0
 _LOOK_AGAIN: Final = 0.05
 _DRAIN: Final = 10
 """Seconds that requests under way get when the launcher ends."""
-
-
-def private_directory(path: Path) -> None:
-    """Make a directory that only its owner can enter.
-
-    Raises:
-        SettingsError: there is one that others can enter, or that belongs to somebody else.
-    """
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    info = path.lstat()
-    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & 0o077:
-        raise SettingsError(
-            f"{path} must be a directory that only you can enter, because the launcher's socket lives there.",
-            next_step=f"Remove it, or make it yours alone: chmod 700 {path}",
-        )
 
 
 @contextmanager

@@ -7,7 +7,6 @@ words. Anything else is a mistake of ours: it gets a number under which the laun
 from __future__ import annotations
 
 import dataclasses
-import errno
 import logging
 import secrets
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from offload.errors import DiskFullError, InternalError, OffloadError, ProtocolError, UsageError
+from offload.errors import DiskFullError, InternalError, OffloadError, ProtocolError, UsageError, is_disk_full
 from offload.launcher.launcher import Launcher
 from offload.model.array import Array
 from offload.model.resources import Resources
@@ -131,7 +130,7 @@ class Guard:
 
 
 def _unforeseen(error: Exception) -> JSONResponse:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and is_disk_full(error):
         _log.error("There is no space left: %s", error, extra={"action": "disk_full"})
         return answer(
             DiskFullError(

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from offload.errors import BlobMissingError, PlaybackError
+from offload.errors import BlobMissingError, PlaybackError, disk_full
 from offload.model.blobs import Blob, BlobSource
 from offload.model.manifest import Entry, Kind, Manifest, parents
 from offload.snapshot.fingerprint import Fingerprint, fingerprint_of, settled
-from offload.snapshot.writing import copy_file, disk_full, write_file
+from offload.snapshot.writing import copy_file, write_file
 from offload.wire.encoding import corrupt, decoded
 
 Pristine = dict[bytes, Fingerprint]

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from offload.errors import BlobMissingError, DiskFullError, OffloadError, PlaybackError
+from offload.errors import BlobMissingError, DiskFullError, OffloadError, PlaybackError, is_disk_full
 from offload.model.blobs import Blob, BlobSource
 from offload.model.manifest import MODE_BITS, Entry, Kind, Manifest
 from offload.snapshot.checkout import sized
@@ -33,7 +33,6 @@ from offload.snapshot.writing import copy_file, write_file
 _NO_HARD_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
 _NAMED: Final = 5
 _NEW_DIRECTORY: Final = 0o755
-_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(slots=True)
@@ -100,7 +99,7 @@ def _alone(root: bytes, lock_dir: Path) -> Iterator[None]:
 
 
 def _explained(error: OSError, target: Path, playing: _Playing | None, label: str) -> OffloadError:
-    if error.errno not in _NO_SPACE:
+    if not is_disk_full(error):
         return PlaybackError(
             f"Results can't be written to {target}: {error.strerror}.",
             next_step=f"Bring them elsewhere: offload collect {label} --to DIR",

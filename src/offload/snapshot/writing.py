@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
-
-from offload.errors import DiskFullError
 
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FICLONE: Final = 0x40049409
@@ -85,14 +82,3 @@ def _copy(reading: int, writing: int) -> None:
             raise
         while os.sendfile(writing, reading, None, _PIECE):
             pass
-
-
-@contextlib.contextmanager
-def disk_full(sentence: str, next_step: str) -> Iterator[None]:
-    """Turn the system's word for a full disk, or a used up quota, into ours."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise DiskFullError(sentence, next_step=next_step) from error

@@ -15,18 +15,18 @@ must come one after another.
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from offload.errors import BlobCorruptError, BlobMissingError, DiskFullError, OffloadError, ProtocolError
+from offload.errors import BlobCorruptError, BlobMissingError, OffloadError, ProtocolError, disk_full
 from offload.model.blobs import Blob, Codec
 from offload.model.manifest import is_digest
 from offload.wire.encoding import CHUNK, Decoder, decoded, encode_bytes
@@ -310,17 +310,11 @@ class PackReceiver:
             self._incoming = None
 
 
-@contextlib.contextmanager
-def _disk_full() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise DiskFullError(
-            "The launcher has no space left for files.",
-            next_step="Free space on the disk of the launcher, then run the same command again.",
-        ) from error
+def _disk_full() -> AbstractContextManager[None]:
+    return disk_full(
+        "The launcher has no space left for files.",
+        "Free space on the disk of the launcher, then run the same command again.",
+    )
 
 
 def _read(path: str) -> Iterator[bytes]:

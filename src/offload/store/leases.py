@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from offload.model.ids import RunnerId
 from offload.model.states import State
@@ -50,7 +50,7 @@ def exchange(connection: Connection, request: LeaseRequest, now: float, ttl: flo
     slots = min(request.free_slots, MAX_SLOTS)
     leases = tasks.grant(connection, runner, slots=slots, known=working, now=now, ttl=ttl)
     orders = _orders(connection, request, working, held)
-    if slots and not held and not leases and _is_superfluous(connection, job):
+    if slots and not held and not leases and _is_superfluous(connection, row):
         orders.append(Order(kind=OrderKind.STOP))
     return Exchange(
         response=LeaseResponse(leases=tuple(leases), orders=tuple(orders), settled=tuple(settled)),
@@ -66,10 +66,9 @@ def _orders(connection: Connection, request: LeaseRequest, working: list[str], h
     return cancel + [Order(kind=OrderKind.DROP, token=token) for token in working if token not in held]
 
 
-def _is_superfluous(connection: Connection, job: str) -> bool:
+def _is_superfluous(connection: Connection, job: Row[Any]) -> bool:
     """Whether a runner without work can end: there is none left, and enough others for what still runs."""
-    row = jobs.row_of(connection, job)
-    if State(row.state).is_terminal:
+    if State(job.state).is_terminal:
         return True
-    wanted = pools.wanted_of(connection, job)
-    return not row.pending and wanted is not None and wanted <= row.running
+    wanted = pools.wanted_of(connection, job.id)
+    return not job.pending and wanted is not None and wanted <= job.running

@@ -251,11 +251,6 @@ def attempt_held(connection: Connection, token: str) -> tuple[str, int, int]:
     return row.job, row.task, row.attempts
 
 
-def holds(connection: Connection, token: str) -> bool:
-    """Whether the lease is still held."""
-    return connection.execute(select(tasks.c.task).where(tasks.c.token == token)).first() is not None
-
-
 def any_held(connection: Connection) -> bool:
     """Whether any lease is held."""
     return (
@@ -318,13 +313,6 @@ def _views(connection: Connection, job: str, query: Any) -> list[TaskView]:
     for row in connection.execute(found):
         tried.setdefault(row.task, []).append(attempt_view(row))
     return [task_view(row, tuple(tried.get(row.task, ())), waiting) for row in rows]
-
-
-def results(connection: Connection, job: str) -> list[tuple[int, str]]:
-    """Index and results manifest of every task that has results."""
-    query = select(tasks.c.task, tasks.c.results).where(tasks.c.job == job)
-    query = query.where(tasks.c.results.is_not(None)).order_by(tasks.c.task)
-    return [(row.task, row.results) for row in connection.execute(query)]
 
 
 def cancelling(connection: Connection, tokens: Sequence[str]) -> set[str]:

@@ -142,7 +142,7 @@ class EventView:
         job: whose event it is.
         at: when.
         kind: ``submitted``, ``waiting``, ``task_started``, ``task_ended``, ``attempt_lost``,
-            ``cancel_requested``, ``job_started``, ``job_ended``, ``results_removed``.
+            ``attempt_failed``, ``cancel_requested``, ``job_started``, ``job_ended``, ``results_removed``.
         task: which task, if it is about one.
         data: facts by kind, for example ``state``, ``reason``, ``attempt``.
     """

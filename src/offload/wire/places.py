@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from offload.errors import OffloadError
 from offload.wire.http import unix_address
 
 _SOCKET_PATH_LIMIT: Final = 100
@@ -63,4 +65,16 @@ def find_places(env: Mapping[str, str] | None = None) -> Places:
         runtime=runtime / "offload" if runtime.is_dir() else Path(f"/tmp/offload-{os.getuid()}"),  # noqa: S108
         cache=Path(env.get("XDG_CACHE_HOME") or user / ".cache") / "offload",
         config=Path(env.get("XDG_CONFIG_HOME") or user / ".config") / "offload/config.toml",
+    )
+
+
+def private_directory(path: Path, refusal: type[OffloadError]) -> None:
+    """Make a directory that only its owner can enter; raise ``refusal`` if there is one of another kind."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    info = path.lstat()
+    if stat.S_ISDIR(info.st_mode) and info.st_uid == os.getuid() and not info.st_mode & 0o077:
+        return
+    raise refusal(
+        f"{path} must be a directory that only you can enter, because the launcher's socket lives there.",
+        next_step=f"Remove it, or make it yours alone: chmod 700 {path}",
     )
