@@ -42,8 +42,13 @@ class LocalCluster:
         return create(BackendContext(cluster="local", directory=self.directory, settings=settings))
 
     def process(self, runner):
-        (pid,) = processes_with(f"OFFLOAD_RUNNER={runner}")
-        return pid
+        def only_one():
+            # For an instant a process that is just being executed has no environment, and one that is
+            # just being forked has its parent's.
+            found = processes_with(f"OFFLOAD_RUNNER={runner}")
+            return found if len(found) == 1 else None
+
+        return wait_for(only_one)[0]
 
     async def kill(self, runner):
         os.kill(self.process(runner), signal.SIGKILL)

@@ -6,6 +6,8 @@ It keeps what a runner sends, hands out the tasks it was given, and can be away 
 from __future__ import annotations
 
 import contextlib
+import select
+import socket
 import socketserver
 import threading
 import time
@@ -188,8 +190,10 @@ class FakeLauncher:
             while True:
                 if self.released:
                     raise PoolReleasedError("The job is over.")
+                if gone():
+                    return LeaseResponse()
                 answer = self._answer(request)
-                if answer != LeaseResponse() or self._calls[request.runner] != number or gone():
+                if answer != LeaseResponse() or self._calls[request.runner] != number:
                     self.told += answer.orders
                     return answer
                 if not self.changed.wait(max(0.0, deadline - time.monotonic())):
@@ -294,6 +298,13 @@ class _Handler(BaseHTTPRequestHandler):
             return b"".join(parts)
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
+    def _is_gone(self) -> bool:
+        """Whether nobody will read the answer: a dead runner must not be given a lease."""
+        if self.server.closing:
+            return True
+        readable, _, _ = select.select([self.connection], [], [], 0)
+        return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
+
     def _serve(self) -> None:
         launcher, path = self.server.launcher, self.path.removeprefix("/runner/v1")
         body = self._body()
@@ -325,7 +336,7 @@ class _Handler(BaseHTTPRequestHandler):
                 launcher.hellos.append(decode(body, Hello))
                 return encode(Welcome(**launcher.welcome))
             case "POST", ["lease"]:
-                return encode(launcher.lease(decode(body, LeaseRequest), lambda: self.server.closing))
+                return encode(launcher.lease(decode(body, LeaseRequest), self._is_gone))
             case "POST", ["logs"]:
                 return encode(launcher.logs(self.headers[LEASE_HEADER], list(decode_frames([body]))))
             case "POST", ["blobs", "missing"]:

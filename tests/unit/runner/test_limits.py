@@ -39,7 +39,7 @@ def test_a_script_that_ignores_sigterm_is_killed_after_its_grace_period(script, 
 
 
 def test_too_much_memory_ends_the_script_and_tells_limit_and_peak(launcher, run):
-    code = "import time\nx = bytearray(300 << 20)\ntime.sleep(60)"
+    code = "import time\nx = bytearray(150 << 20)\ntime.sleep(60)"
     launcher.set(command=("python3", "-c", code), memory=100 << 20)
     outcome = run()
     assert (outcome.exit_status, outcome.reason.code) == (137, ReasonCode.OUT_OF_MEMORY)
