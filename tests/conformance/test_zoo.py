@@ -36,6 +36,7 @@ class Zoo:
         self.service = Service(directory / "home", poll=1.0)
         self.service.loader = lambda _, context: animal(context)
         self.service.start()
+        self.animal.script_began = lambda: bool(self.begun())
 
     @property
     def animal(self):

@@ -68,11 +68,16 @@ class ZooRunner:
 
 
 class ZooBackend:
-    """An honest backend without admission, for the animals below to spoil."""
+    """An honest backend without admission, for the animals below to spoil.
+
+    Attributes:
+        script_began: what a test knows of the first script; a process alone may not have come that far.
+    """
 
     def __init__(self, context: BackendContext) -> None:
         self.capabilities = Capabilities(enforces={"memory": "not at all"})
         self.runners: list[ZooRunner] = []
+        self.script_began: Callable[[], bool] = lambda: True
         self._directory = context.directory.absolute()
         self._wanted: dict[PoolId, tuple[Pool, int]] = {}
         self._queues: set[asyncio.Queue[Observation]] = set()
@@ -123,6 +128,10 @@ class ZooBackend:
         runner.phase = phase
         self._emit(self._seen(runner))
         self._start_missing(runner.pool)
+
+    async def at_work(self, runner: ZooRunner) -> None:
+        """Wait until a script of the runner has begun."""
+        await once(lambda: self.script_began() and runner.works())
 
     def keep(self, work: object) -> None:
         """Let a coroutine run beside everything."""
@@ -192,7 +201,7 @@ class DiesHalfWay(ZooBackend):
             self.keep(self._kill(runner))
 
     async def _kill(self, runner: ZooRunner) -> None:
-        await once(runner.works)
+        await self.at_work(runner)
         runner.send(signal.SIGKILL)
 
 
@@ -204,7 +213,7 @@ class SaysGoneTooEarly(ZooBackend):
             self.keep(self._lie(runner))
 
     async def _lie(self, runner: ZooRunner) -> None:
-        await once(runner.works)
+        await self.at_work(runner)
         self.say(runner, Phase.GONE)
 
     def on_end(self, runner: ZooRunner) -> None:
@@ -224,7 +233,7 @@ class SaysRunningTooLong(ZooBackend):
             self.keep(self._kill(runner))
 
     async def _kill(self, runner: ZooRunner) -> None:
-        await once(runner.works)
+        await self.at_work(runner)
         runner.send(signal.SIGKILL)
 
     def on_end(self, runner: ZooRunner) -> None:
@@ -253,7 +262,7 @@ class ComesBackLate(ZooBackend):
             self.keep(self._freeze(runner))
 
     async def _freeze(self, runner: ZooRunner) -> None:
-        await once(runner.works)
+        await self.at_work(runner)
         runner.send_to_all(signal.SIGSTOP)
         self.frozen.append(runner)
         self.say(runner, Phase.GONE)
