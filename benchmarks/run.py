@@ -12,49 +12,20 @@ import os
 import random
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-OFFLOAD = str(Path(sys.executable).with_name("offload"))
-ROUNDS = 5
+from benchmarks.launcher import idle, memory
+from benchmarks.streaming import full_speed, lag
+from benchmarks.table import OFFLOAD, first_output, row, seconds
+
 FILES, FILE_SIZE = 5000, 40_000
-
-
-def seconds(command: list[str], cwd: Path) -> float:
-    """Wall time of a command that must succeed."""
-    began = time.perf_counter()
-    subprocess.run(command, cwd=cwd, check=True, capture_output=True)
-    return time.perf_counter() - began
-
-
-def first_output(command: list[str], cwd: Path) -> float:
-    """Seconds until the command's first byte on stdout."""
-    began = time.perf_counter()
-    with subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        assert process.stdout
-        process.stdout.read(1)
-        took = time.perf_counter() - began
-        process.stdout.read()
-    return took
-
-
-def row(name: str, ours: Callable[[], float], peer: tuple[str, Callable[[], float]] | None = None) -> None:
-    """Measure in turn and print one row of the table."""
-    pairs = [(ours(), peer[1]() if peer else float("nan")) for _ in range(1 + ROUNDS)][1:]
-    mine = statistics.median(pair[0] for pair in pairs)
-    if peer is None:
-        print(f"| {name} | {mine:.3f} s | | |", flush=True)
-        return
-    other = statistics.median(pair[1] for pair in pairs)
-    ratio = statistics.median(a / b for a, b in pairs)
-    print(f"| {name} | {mine:.3f} s | {peer[0]}: {other:.3f} s | {ratio:.2f} |", flush=True)
 
 
 def start_up(work: Path) -> None:
@@ -163,35 +134,23 @@ def output(work: Path) -> None:
     row("1,000,000 lines (28 MB), all of them, in order", ours, ("awk alone", lambda: seconds(command, work)))
 
 
-def idle_memory(when: str) -> None:
-    """Resident memory of this run's launcher."""
-    for entry in Path("/proc").iterdir():
-        try:
-            mine = os.environ["OFFLOAD_HOME"].encode() in (entry / "environ").read_bytes()
-            if mine and b"offload.server" in (entry / "cmdline").read_bytes():
-                lines = (entry / "status").read_text().splitlines()
-                print(
-                    f"| launcher, resident memory {when} |",
-                    next(x for x in lines if "VmRSS" in x)[6:].strip(),
-                    "| | |",
-                )
-        except OSError:
-            continue
-
-
 def main() -> None:
     """Measure everything in a place of its own."""
     work = Path(tempfile.mkdtemp(prefix="offload-bench-"))
     os.environ["OFFLOAD_HOME"] = str(work / "home")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed Offload isn't compiled at each start
     scratch = work / "work"
     scratch.mkdir()
     print("| what | Offload | peer | ratio |\n|---|---|---|---|")
     try:
         start_up(scratch)
-        idle_memory("after start-up rows")
+        idle("after start-up rows")
+        lag(scratch)
+        full_speed(scratch)
         output(scratch)
+        memory("after 4 GB of output")
         sending(work)
-        idle_memory("after all rows")
+        idle("after all rows")
     finally:
         subprocess.run([OFFLOAD, "launcher", "stop", "--force"], check=False, capture_output=True)
         shutil.rmtree(work, ignore_errors=True)

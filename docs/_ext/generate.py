@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from reference_pages import api, cli, errors, reasons, settings, shapes
+from reference_pages import api, cli, errors, kubernetes, reasons, settings, shapes
 
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "api.md": api.page,
     "cli.md": cli.page,
     "errors.md": errors.page,
     "json.md": shapes.page,
+    "kubernetes.md": kubernetes.page,
     "reasons.md": reasons.page,
     "settings.md": settings.page,
 }

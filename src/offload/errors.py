@@ -48,8 +48,9 @@ class OffloadError(Exception):
         self.details: dict[str, Any] = dict(details or {})
 
     def __init_subclass__(cls) -> None:
+        """A class without a code of its own is a finer one for Python alone: others see its parent's."""
         super().__init_subclass__()
-        if ERRORS.setdefault(cls.code, cls) is not cls:
+        if "code" in vars(cls) and ERRORS.setdefault(cls.code, cls) is not cls:
             raise TypeError(f"two errors share the code {cls.code!r}")
 
     def to_json(self) -> dict[str, Any]:
@@ -102,6 +103,35 @@ class UnknownClusterError(UsageError):
     """No cluster has this name."""
 
     code = "unknown_cluster"
+
+
+class RefusedError(OffloadError):
+    """The cluster will never take what is asked.
+
+    Attributes:
+        words: what the cluster said, verbatim.
+    """
+
+    code = "refused"
+    http_status = 422
+
+    def __init__(self, sentence: str, *, next_step: str = "", words: str = "") -> None:
+        super().__init__(sentence, next_step=next_step)
+        self.words = words
+
+
+class ClusterExistsError(UsageError):
+    """A cluster of this name is there already, with other settings."""
+
+    code = "cluster_exists"
+    http_status = 409
+
+
+class ClusterBusyError(OffloadError):
+    """The cluster can't be removed now, because jobs there are unfinished."""
+
+    code = "cluster_busy"
+    http_status = 409
 
 
 class JobNotFoundError(UsageError):
@@ -186,6 +216,12 @@ class DiskFullError(OffloadError):
     http_status = 507
 
 
+class NotPermittedError(OffloadError):
+    """You may not write where Offload keeps its own things."""
+
+    code = "not_permitted"
+
+
 class PlaybackError(OffloadError):
     """Results can't be written into the directory they belong to."""
 
@@ -244,6 +280,13 @@ class BackendUnavailableError(OffloadError):
 
     code = "backend_unavailable"
     http_status = 503
+
+
+class ClusterError(OffloadError):
+    """A cluster refused, or could not do, what Offload asked of it."""
+
+    code = "cluster"
+    http_status = 502
 
 
 class StoreError(OffloadError):

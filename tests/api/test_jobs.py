@@ -127,7 +127,7 @@ def test_every_mistake_of_a_submission_is_told_at_once(service):
 
 
 @pytest.mark.parametrize(
-    "ranges", [[[1, 2, 0]], [[-1, 2, 1]], [[1, 1, 1], [1, 1, 1]], [[1, 10**6, 1]], [[1, 10**30, 1]], []]
+    "ranges", [[[1, 2, 0]], [[-1, 2, 1]], [[1, 1, 1], [1, 1, 1]], [[1, 10**6 + 1, 1]], [[1, 10**30, 1]], []]
 )
 def test_an_array_that_makes_no_sense_is_refused(service, ranges):
     wrong = body()
@@ -151,6 +151,31 @@ def test_unknown_fields_are_named_with_the_valid_ones(service):
     assert "There is no field spec.comand; the fields there are: command, name, cluster" in error.sentence
     assert "There is no field spec.resources.cpu; the fields there are: cpus, memory, gpus." in error.sentence
     assert "There is no field extra; the fields there are: spec, key." in error.sentence
+
+
+def test_a_text_is_no_number_and_every_field_where_one_stands_is_named(service):
+    wrong = body()
+    wrong["spec"] |= {"retries": "2", "grace": "1", "is_array": "yes", "time_limit": True, "env": {"A": 1}}
+    wrong["spec"]["resources"] = {"cpus": "2", "memory": 1.0, "gpus": False}
+    wrong["spec"]["array"] = {"ranges": [["1", 2, 1]]}
+    error = caught(lambda: service.call("POST", "/v1/jobs", wrong))
+    assert type(error) is UsageError
+    places = [f"spec.{name}:" for name in ("retries", "grace", "is_array", "time_limit", "env.A")]
+    places += [f"spec.resources.{name}:" for name in ("cpus", "memory", "gpus")]
+    assert [place for place in [*places, "spec.array.ranges.0.0:"] if place not in error.sentence] == []
+
+
+@pytest.mark.parametrize("wrong", ["limit=2.0", "limit=%202", "limit=1_0", "limit=%2B2", "limit="])
+def test_a_number_in_an_address_is_written_in_digits(service, wrong):
+    error = caught(lambda: service.call("GET", f"/v1/jobs?{wrong}"))
+    assert (type(error), error.sentence) == (UsageError, "query.limit: it is a whole number such as 1 or 50.")
+    assert "less than or equal to 1000" in caught(lambda: service.call("GET", "/v1/jobs?limit=2000")).sentence
+
+
+@pytest.mark.parametrize("wrong", ["yes", "1", "True", ""])
+def test_a_choice_in_an_address_is_true_or_false(service, wrong):
+    error = caught(lambda: service.call("POST", f"/v1/launcher/stop?force={wrong}"))
+    assert (type(error), error.sentence) == (UsageError, "query.force: it is true or false.")
 
 
 def test_an_unknown_cluster_lists_those_there_are(service):

@@ -110,6 +110,25 @@ def test_a_second_launcher_on_the_same_data_ends_with_the_reason(home):
         assert answers(places)
 
 
+def test_a_launcher_with_other_data_is_refused_by_the_store_even_after_the_first_was_killed(
+    tmp_path, store_url
+):
+    homes = [tmp_path / name for name in ("first", "second")]
+    for home in homes:
+        home.mkdir()
+        (home / "config.toml").write_text(f"store = '{store_url}'")
+    with launcher(homes[0]) as (process, _):
+        process.kill()
+        process.wait(20)
+    second = start(homes[1])
+    _, log = second.communicate(timeout=60)
+    assert second.returncode == 125, log
+    assert f"belongs to the launcher whose data is in {socket.gethostname()}:{homes[0]}" in log
+    homes[0].rename(tmp_path / "moved")
+    with launcher(tmp_path / "moved") as (_, places):
+        assert answers(places)
+
+
 def test_a_second_launcher_waits_for_one_that_is_ending(home):
     with launcher(home) as (process, places):
         second = start(home)

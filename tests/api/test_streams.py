@@ -71,6 +71,12 @@ def test_a_follower_sees_events_when_they_happen_and_is_let_go_at_the_end(servic
     assert [event.kind for event in seen][-1] == "job_ended"
 
 
+def test_events_of_some_kinds_are_told_alone_and_the_stream_still_ends_with_the_job(service, job, runner):
+    runner.work()
+    path = f"/v1/jobs/{job}/events?kind=submitted&kind=task_ended"
+    assert [event.kind for event in events_of(service, path)] == ["submitted", "task_ended", "task_ended"]
+
+
 def test_events_of_all_jobs_come_in_order(service, job):
     other = service.submit(key="other").id
     seen = events_of(service, "/v1/events?follow=false")

@@ -2,11 +2,17 @@
 
 import json
 import os
+import shutil
 import signal
 import stat
+from pathlib import Path
 
+import pytest
+
+import offload
 from offload.wire.api import LauncherView
 from offload.wire.codec import decode
+from offload.wire.version import VERSION
 
 
 def test_none_runs_until_one_is_needed(shell):
@@ -72,10 +78,36 @@ def test_a_launcher_that_is_just_ending_is_waited_for(shell):
     assert decode(shell.text("launcher", "status", "--json"), LauncherView).pid != pid
 
 
-def test_one_that_cannot_start_is_an_error_with_the_end_of_its_log(shell):
-    (shell.home / "store.sqlite").mkdir(parents=True)
+def test_one_that_cannot_start_for_its_settings_says_so_with_the_lines(shell):
+    shell.home.mkdir(parents=True)
+    settings = shell.home / "config.toml"
+    settings.write_text(
+        '[clusters.eks]\nbackend = "kubernetes"\nnamespacee = "a"\ncallback = "here"\n'
+        '[clusters.desk]\nbackend = "local"\n\ncpus = "many"\n'
+    )
     done = shell.offload("jobs")
+    text = done.stderr.decode()
+    assert done.returncode == 2
+    assert "line 3: namespacee: there is no such setting" in text
+    assert "line 4: callback:" in text
+    assert "line 8: cpus: 'many' is not a number of CPUs" in text
+    assert "Z error" not in text
+    settings.write_text("")
+    assert shell.offload("jobs").returncode == 0
+
+
+def test_one_that_cannot_open_its_store_says_so(shell):
+    (shell.home / "store.sqlite").mkdir(parents=True)
+    done = shell.offload("jobs", "--json")
     (shell.home / "store.sqlite").rmdir()
+    assert (done.returncode, json.loads(done.stderr)["code"]) == (125, "store")
+
+
+def test_one_that_cannot_start_is_an_error_with_the_end_of_its_log(shell):
+    shell.home.mkdir(parents=True)
+    (shell.home / "clusters").write_text("")
+    done = shell.offload("jobs")
+    (shell.home / "clusters").unlink()
     text = done.stderr.decode()
     assert done.returncode == 125
     assert text.startswith("offload: error: The launcher ended right after its start. The end of its log:\n")
@@ -89,6 +121,30 @@ def test_a_runtime_directory_that_others_can_enter_is_refused(shell):
     (shell.home / "run").chmod(0o700)
     assert done.returncode == 125
     assert b"chmod 700" in done.stderr
+
+
+@pytest.fixture
+def old_launcher(shell, tmp_path):
+    """A running launcher of version 0.0.9: this one's code under another number."""
+    source = Path(offload.__file__).parent
+    shutil.copytree(source, tmp_path / "old" / "offload", ignore=shutil.ignore_patterns("__pycache__"))
+    version = tmp_path / "old" / "offload" / "wire" / "version.py"
+    version.write_text(version.read_text().replace(f'"{VERSION}"', '"0.0.9"'))
+    environ = {**shell.environ, "PYTHONPATH": str(tmp_path / "old")}
+    assert shell.offload("launcher", "start", env=environ).returncode == 0
+
+
+def test_a_launcher_of_another_version_is_told_on_stderr_alone_until_it_is_restarted(shell, old_launcher):
+    done = shell.offload("run", "--", "echo", "hi")
+    assert (done.returncode, done.stdout) == (0, b"hi\n")
+    assert done.stderr.decode().count("launcher") == 2
+    assert done.stderr.decode().startswith(
+        f"offload: the launcher that runs is version 0.0.9, and this is {VERSION}; "
+        "`offload launcher stop` ends it, and the next command starts the new one\n"
+    )
+    assert shell.offload("jobs", "--json").stderr == b""
+    shell.text("launcher", "stop")
+    assert b"version" not in shell.offload("jobs").stderr
 
 
 def test_a_launcher_elsewhere_is_never_started(shell):

@@ -250,6 +250,17 @@ def test_a_script_that_is_ignored_is_refused_before_anything_runs(shell):
     assert "not sent" in shell.text("explain", "drafts/a.sh")
 
 
+def test_data_of_offload_inside_the_directory_stays_out_of_it(shell):
+    shell.environ["OFFLOAD_HOME"] = str(shell.here / "state")
+    done = shell.offload("run", "--", "sh", "-c", "ls -A; touch made")
+    assert (done.returncode, done.stdout) == (0, b""), done.stderr
+    assert sorted(path.name for path in shell.here.iterdir()) == ["made", "state"]
+    assert "state/store.sqlite: not sent: built-in rule: Offload" in shell.text(
+        "explain", "state/store.sqlite"
+    )
+    assert shell.offload("run", "--", "true", cwd=shell.here / "state").returncode == 2
+
+
 def test_a_directory_beyond_the_size_limit_is_refused(shell):
     shell.write("big.bin", "x" * 200_000)
     done = shell.offload("run", "--size-limit", "100k", "--", "true")
@@ -274,6 +285,13 @@ def test_a_missing_interpreter_is_named(shell):
     done = shell.offload("run", "--", "no-such-interpreter", "x.z")
     assert done.returncode == 127
     assert b"no-such-interpreter" in done.stderr
+
+
+def test_a_command_that_can_not_be_executed_is_126_as_in_a_shell(shell):
+    shell.write("plain.txt", "no program\n")
+    done = shell.offload("run", "--", "./plain.txt")
+    assert done.returncode == 126
+    assert b"it is not marked as executable" in done.stderr
 
 
 def test_following_survives_the_death_of_the_launcher(shell):

@@ -14,11 +14,12 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from fakes.runners import processes_with
-from offload.backends.contract import BackendContext, Capabilities, Health, Pool
+from offload.backends.contract import BackendContext, Capabilities, Diagnosis, Health, Pool, admit_plainly
 from offload.backends.local.processes import end_leftovers, reap, signal_runner, start_runner
 from offload.model.ids import PoolId, RunnerId, runner_id
 from offload.model.observation import Observation, Phase, Synced
 from offload.model.reasons import Reason, ReasonCode
+from offload.model.spec import Spec
 from offload.wire.runner_place import CHECKPOINTS, LAUNCHER, TOKEN_FILE
 
 LOST = Reason(code=ReasonCode.RUNNER_LOST, sentence="The runner was lost.", words="zoo")
@@ -84,6 +85,12 @@ class ZooBackend:
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- the contract -----------------------------------------------------------------------------
+
+    def admit(self, spec: Spec, user: str) -> Spec:  # noqa: ARG002  part of the contract
+        return admit_plainly(spec, spec.cluster)
+
+    async def diagnose(self) -> Diagnosis:
+        return Diagnosis(findings=())
 
     async def scale(self, pool: Pool, runners: int) -> None:
         self._wanted[pool.id] = (pool, runners)

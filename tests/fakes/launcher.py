@@ -41,6 +41,7 @@ from offload.wire.runner_protocol import (
     LogReceipt,
     Order,
     OrderKind,
+    Saved,
     Welcome,
 )
 
@@ -53,6 +54,7 @@ class FakeLauncher:
     Attributes:
         completions: by lease token, in the order in which they came.
         frames: by (task, attempt).
+        saved: manifests of checkpoints, by lease token.
         requests: paths of all calls.
     """
 
@@ -72,6 +74,7 @@ class FakeLauncher:
         self.orders: dict[str, OrderKind] = {}
         self.told: list[Order] = []
         self.lost: set[str] = set()
+        self.saved: dict[str, list[str]] = {}
         self.released = False
         self.stopping = False
         self.settle = True
@@ -105,10 +108,13 @@ class FakeLauncher:
         self.blobs[digest_of(data)] = data
         return digest_of(data)
 
-    def add_task(self, index: int = 1, attempt: int = 1) -> str:
+    def add_task(self, index: int = 1, attempt: int = 1, checkpoint: str | None = None) -> str:
         token = f"lease-{index}-{attempt}"
         with self.changed:
-            self.pending.append(Lease(token=token, task=index, attempt=attempt, expires=time.time() + 60))
+            expires = time.time() + 60
+            self.pending.append(
+                Lease(token=token, task=index, attempt=attempt, expires=expires, checkpoint=checkpoint)
+            )
             self.changed.notify_all()
         return token
 
@@ -180,6 +186,11 @@ class FakeLauncher:
 
     # --- the protocol -----------------------------------------------------------------------------
 
+    def note(self, kept: list[Any], heard: object) -> None:
+        with self.changed:
+            kept.append(heard)
+            self.changed.notify_all()
+
     def lease(self, request: LeaseRequest, gone: Callable[[], bool]) -> LeaseResponse:
         deadline = time.monotonic() + self.welcome["poll"]
         with self.changed:
@@ -221,6 +232,14 @@ class FakeLauncher:
             orders.append(Order(kind=OrderKind.STOP))
         settled = tuple(one.token for one in request.completions) if self.settle else ()
         return LeaseResponse(leases=tuple(leases), orders=tuple(orders), settled=settled)
+
+    def save(self, token: str, digest: str) -> None:
+        with self.changed:
+            if token in self.lost:
+                raise LeaseLostError("This lease is lost.")
+            assert digest in self.manifests
+            self.saved.setdefault(token, []).append(digest)
+            self.changed.notify_all()
 
     def logs(self, token: str, frames: list[Frame]) -> LogReceipt:
         with self.changed:
@@ -306,7 +325,7 @@ class _Handler(BaseHTTPRequestHandler):
         return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
 
     def _serve(self) -> None:
-        launcher, path = self.server.launcher, self.path.removeprefix("/runner/v1")
+        launcher, path = self.server.launcher, self.path.partition("?")[0].removeprefix("/runner/v1")
         body = self._body()
         try:
             if self.server.closing:
@@ -314,7 +333,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             if self.headers.get("Authorization") != f"Bearer {TOKEN}":
                 raise UnauthorizedError("This is not the token of the pool.")
-            launcher.requests.append(f"{self.command} {path}")
+            launcher.note(launcher.requests, f"{self.command} {path}")
             if error := launcher.refuse(path):
                 raise error
             status, answer = 200, self._answer(launcher, path, body)
@@ -330,13 +349,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(answer)
         self.wfile.flush()
 
-    def _answer(self, launcher: FakeLauncher, path: str, body: bytes) -> bytes:  # noqa: PLR0911  a table of calls
+    def _answer(self, launcher: FakeLauncher, path: str, body: bytes) -> bytes:  # noqa: C901, PLR0911  a table of calls
         match self.command, path.split("/")[1:]:
             case "POST", ["hello"]:
-                launcher.hellos.append(decode(body, Hello))
+                launcher.note(launcher.hellos, decode(body, Hello))
                 return encode(Welcome(**launcher.welcome))
             case "POST", ["lease"]:
                 return encode(launcher.lease(decode(body, LeaseRequest), self._is_gone))
+            case "POST", ["checkpoint"]:
+                launcher.save(self.headers[LEASE_HEADER], decode(body, Saved).digest)
+                return b""
             case "POST", ["logs"]:
                 return encode(launcher.logs(self.headers[LEASE_HEADER], list(decode_frames([body]))))
             case "POST", ["blobs", "missing"]:

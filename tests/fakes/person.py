@@ -43,9 +43,13 @@ class Person:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return path
 
+    prefix: tuple[str, ...] = ()
+    """Words before the command, for a person in other circumstances."""
+
     def start(self, *words: str, cwd: Path | None = None, **options: Any) -> subprocess.Popen[bytes]:
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen([OFFLOAD, *words], cwd=cwd or self.work, env=self.env, **{**pipes, **options})
+        place = {"cwd": cwd or self.work, "env": self.env}
+        return subprocess.Popen([*self.prefix, OFFLOAD, *words], **{**place, **pipes, **options})
 
     def offload(
         self, *words: str, cwd: Path | None = None, status: int | None = 0, timeout: float = 60.0

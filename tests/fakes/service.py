@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
-from offload.backends.contract import BackendContext, Capabilities, Health, Pool
+from offload.backends.contract import BackendContext, Capabilities, Diagnosis, Health, Pool, admit_plainly
 from offload.errors import OffloadError, PoolReleasedError
 from offload.launcher.clusters import ClusterSettings
 from offload.launcher.launcher import Config, Launcher
@@ -30,6 +30,8 @@ from offload.model.outcome import Outcome
 from offload.model.resources import Resources
 from offload.model.spec import Spec
 from offload.server.__main__ import serve
+from offload.server.app import create_runner_app
+from offload.server.endpoint import RunnerEndpoint
 from offload.server.listening import unix_socket
 from offload.wire.api import JobView, Submission
 from offload.wire.blob_client import HttpBlobs
@@ -68,6 +70,12 @@ class NotingBackend:
         self.fails: list[Exception] = []
         self.listing = listing
         self._news: asyncio.Queue[Observation | Synced | Exception] = asyncio.Queue()
+
+    def admit(self, spec: Spec, user: str) -> Spec:  # noqa: ARG002  part of the contract
+        return admit_plainly(spec, spec.cluster)
+
+    async def diagnose(self) -> Diagnosis:
+        return Diagnosis(findings=())
 
     async def scale(self, pool: Pool, runners: int) -> None:
         if self.fails:
@@ -114,6 +122,7 @@ class Service:
             data=home,
             store=store_url or f"sqlite:///{home}/store.sqlite",
             address=self.address,
+            settings_file=home / "config.toml",
             listening=(self.address,),
             clusters=(ClusterSettings(name="local", backend="noting"),),
             poll=options.pop("poll", 5.0),
@@ -124,14 +133,16 @@ class Service:
         self._thread: threading.Thread
 
     def start(self) -> None:
-        self.launcher = Launcher.open(self.config, loader=self.loader)
+        endpoint = RunnerEndpoint(self.socket.with_suffix(".runners"), self.config.data / "runners.pem")
+        self.launcher = Launcher.open(replace(self.config, endpoint=endpoint.open), loader=self.loader)
+        endpoint.serve(create_runner_app(self.launcher))
         listening = unix_socket(self.socket)
         started = threading.Event()
 
         async def run() -> None:
             self._loop = asyncio.get_running_loop()
             self._loop.call_soon(started.set)
-            await serve(self.launcher, [listening], self.socket, signals=())
+            await serve(self.launcher, [listening], self.socket, endpoint, signals=())
 
         def work() -> None:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -163,6 +174,10 @@ class Service:
             return work()
 
         return asyncio.run_coroutine_threadsafe(call(), self._loop).result(20)
+
+    def wait(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Wait for something in the launcher's event loop."""
+        return asyncio.run_coroutine_threadsafe(work(), self._loop).result(20)
 
     def backend(self, cluster: str = "local") -> Any:
         return self.launcher.clusters.get(cluster).backend

@@ -15,7 +15,8 @@ from fakes.unprivileged import run_on_a_full_disk
 from offload.errors import BlobCorruptError, BlobMissingError, LauncherUnreachableError, ProtocolError
 from offload.model.blobs import Blob, Codec
 from offload.model.manifest import digest_of
-from offload.store.blobs import BlobFiles, Incoming
+from offload.store.blobs import BlobFiles
+from offload.store.incoming import Incoming
 from offload.wire.encoding import decoded, encode_bytes
 from offload.wire.packs import encode_pack
 

@@ -16,11 +16,11 @@ NAMES = st.binary(min_size=1, max_size=8).filter(
 
 
 def entry(path: bytes) -> st.SearchStrategy[Entry]:
-    modes = st.integers(0, 0o777)
+    modes, sizes = st.integers(0, 0o777), st.integers(0, 1 << 50)
     return st.one_of(
-        st.builds(Entry, st.just(path), st.just(Kind.FILE), modes, st.integers(0, 1 << 50), st.just(DIGEST)),
-        st.builds(Entry, st.just(path), st.just(Kind.DIRECTORY), modes),
-        st.builds(Entry, st.just(path), st.just(Kind.LINK), modes, target=NAMES),
+        st.tuples(modes, sizes).map(lambda drawn: Entry(path, Kind.FILE, *drawn, DIGEST)),
+        modes.map(lambda mode: Entry(path, Kind.DIRECTORY, mode)),
+        st.tuples(modes, NAMES).map(lambda drawn: Entry(path, Kind.LINK, drawn[0], target=drawn[1])),
     )
 
 

@@ -8,6 +8,7 @@ MEANINGS = {
     ReasonCode.EXIT: "The script ended with an exit status other than 0.",
     ReasonCode.SIGNAL: "A signal ended the script.",
     ReasonCode.OUT_OF_MEMORY: "It took more memory than its limit, and was ended.",
+    ReasonCode.OUT_OF_DISK: "It wrote more to disk than its limit, and was ended.",
     ReasonCode.TIMEOUT: "Its time limit was up.",
     ReasonCode.COMMAND_NOT_FOUND: "The command, or the script's interpreter, isn't there on the cluster.",
     ReasonCode.RESULTS_LOST: "The script ended, but what it made could not be kept.",
@@ -21,6 +22,7 @@ MEANINGS = {
     ReasonCode.WAITING_FOR_CAPACITY: "It fits, but not now: others take the place.",
     ReasonCode.WAITING_FOR_QUOTA: "The quota of its user or group is used up for now.",
     ReasonCode.STAGING: "Its place is being prepared.",
+    ReasonCode.LAUNCHER_UNREACHABLE: "It runs, and can't reach the launcher.",
     ReasonCode.CANCELLED: "Somebody cancelled the job.",
     ReasonCode.REFUSED: "The cluster rejects the request for good.",
     ReasonCode.UNKNOWN: "Something else; the outside system's own words are shown.",
@@ -29,8 +31,7 @@ MEANINGS = {
 _HEAD = """# Reason codes
 
 A job that waits or failed carries a reason, and so does each task and attempt: a code, a sentence, and the
-outside system's words where there are any. Some codes can only come from backends that this version doesn't
-have.
+outside system's words where there are any.
 
 An attempt with a reason marked *repeated* was lost through no fault of the task. It is tried again without
 using up `--retries`.

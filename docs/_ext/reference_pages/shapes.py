@@ -5,7 +5,18 @@ import enum
 import types
 import typing
 
-from offload.model import array, counts, reasons, resources, spec, states, use
+from offload.model import (
+    array,
+    counts,
+    diagnosis,
+    parameters,
+    reasons,
+    resources,
+    spec,
+    states,
+    usage,
+    use,
+)
 from offload.wire import api
 
 from .text import attributes, prose, table
@@ -16,16 +27,25 @@ SHAPES: tuple[type, ...] = (
     spec.Spec,
     resources.Resources,
     array.Array,
+    parameters.Parameters,
+    parameters.Axis,
+    parameters.Table,
     counts.Counts,
     reasons.Reason,
     api.TaskPage,
     api.TaskView,
     api.AttemptView,
     use.Use,
+    api.UsageView,
+    usage.Usage,
+    usage.Spread,
     api.EventView,
     api.ClusterView,
+    diagnosis.Diagnosis,
+    diagnosis.Finding,
     api.LauncherView,
     api.Submission,
+    api.ClusterChange,
     api.Digests,
     states.State,
     states.Target,
@@ -41,9 +61,11 @@ appear; those that are here keep their meaning within one API version.
 | command | prints |
 |---|---|
 | `offload jobs --json` | [JobPage](#jobpage) |
-| `offload status --json` | a [JobView](#jobview) with the [TaskViews](#taskview) of its tasks |
+| `offload status --json` | [JobView](#jobview), [TaskViews](#taskview), [Usage](#usage) of the attempts |
 | `offload run -d --json`, `wait`, `cancel`, `rerun` | [JobView](#jobview) |
 | `offload clusters --json` | a list of [ClusterView](#clusterview) |
+| `offload clusters show --json`, `add` | [ClusterView](#clusterview) |
+| `offload clusters check --json` | [Diagnosis](#diagnosis) |
 | `offload launcher status --json` | [LauncherView](#launcherview), or `null` when none runs |
 | `offload why`, `collect`, `explain`, `run --show` | told in the help of each |
 | any of them, on a mistake | `{"code", "sentence", "next_step", "details"}`, on stderr |

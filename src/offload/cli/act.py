@@ -10,9 +10,8 @@ import click
 from offload.cli.command import Command
 from offload.cli.finish import exit_status, say_failure, summarise
 from offload.cli.follow import progress, status_line
-from offload.cli.shared import job_argument, json_option, print_json
+from offload.cli.shared import connect, job_argument, json_option, print_json
 from offload.cli.terminal import Terminal
-from offload.client.api import Api
 from offload.client.collect import Collected, collect
 from offload.client.streams import follow_events
 from offload.model.states import State
@@ -27,7 +26,7 @@ def wait_command(*, job_id: str, as_json: bool) -> int:
     Ctrl-C ends only the waiting.
     """
     terminal = Terminal()
-    with Api() as api:
+    with connect() as api:
         job = api.job(job_id)
         with status_line(api, job, terminal):
             for _ in follow_events(api, job_id):
@@ -61,7 +60,7 @@ def collect_command(*, job_id: str, to: Path | None, as_json: bool) -> None:
     that says so. Collecting twice changes nothing.
     """
     terminal = Terminal()
-    with Api() as api:
+    with connect() as api:
         job = api.job(job_id)
         with progress(terminal, f"{job_id} bringing results home"):
             collected = collect(api, job, to=to)
@@ -104,7 +103,7 @@ def cancel_command(*, job_id: str, as_json: bool) -> None:
 
     The script gets SIGTERM, and after its grace period SIGKILL.
     """
-    with Api() as api:
+    with connect() as api:
         job = api.cancel(job_id)
     if as_json:
         print_json(job)
@@ -124,7 +123,7 @@ def rerun_command(*, job_id: str, as_json: bool) -> None:
 
     Prints the id of the new job and returns; files that changed since aren't used.
     """
-    with Api() as api:
+    with connect() as api:
         job = api.rerun(job_id)
     if as_json:
         print_json(job)

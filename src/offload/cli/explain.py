@@ -10,6 +10,7 @@ import click
 from offload.cli.command import Command
 from offload.cli.shared import json_option, print_json
 from offload.snapshot.explain import Decision, explain
+from offload.wire.places import find_places
 
 
 @click.command(
@@ -32,7 +33,8 @@ def explain_command(*, paths: tuple[str, ...], root: Path | None, as_json: bool)
     A file .offloadignore, in the syntax of .gitignore, adds rules; `!name` takes one back.
     """
     top = (root or Path.cwd()).resolve()
-    decisions = [(path, explain(top, Path.cwd() / path)) for path in paths]
+    own = find_places().own
+    decisions = [(path, explain(top, Path.cwd() / path, own=own)) for path in paths]
     if as_json:
         print_json([_facts(path, item) for path, item in decisions])
         return

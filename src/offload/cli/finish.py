@@ -9,11 +9,12 @@ from typing import Final
 
 from offload.cli.follow import progress
 from offload.cli.terminal import Terminal
-from offload.cli.text import number_of, size
+from offload.cli.text import number_of
 from offload.client.api import Api
 from offload.client.collect import Collected, collect
 from offload.errors import OWN_FAILURE, OffloadError
 from offload.model.reasons import ReasonCode
+from offload.model.resources import format_size
 from offload.model.states import State
 from offload.wire.api import JobView
 
@@ -90,7 +91,7 @@ def summarise(job: JobView, collected: Sequence[Collected]) -> Summary:
         if names
     ]
     total = sum(item.size for item in collected)
-    lines = [f"came home ({size(total)}): {'; '.join(parts)}"] if parts else []
+    lines = [f"came home ({format_size(total)}): {'; '.join(parts)}"] if parts else []
     return Summary((*lines, *beside), beside)
 
 

@@ -15,10 +15,11 @@ from typing import Final
 
 from offload.cli.lines import WholeLines
 from offload.cli.terminal import STDERR, STDOUT, Terminal
-from offload.cli.text import number_of, resources_text, size, span, total
+from offload.cli.text import number_of, resources_text, span
 from offload.client.api import Api
 from offload.client.streams import follow_logs
 from offload.errors import OffloadError
+from offload.model.resources import format_size
 from offload.model.states import State
 from offload.snapshot.sending import Progress
 from offload.wire.api import JobView
@@ -107,7 +108,7 @@ def status_text(job: JobView, now: float) -> str:
         parts[-1] += f" {span(now - job.started)}"
     if job.spec.is_array:
         done = job.counts.succeeded + job.counts.failed + job.counts.cancelled
-        parts.append(f"{done} of {number_of(total(job.counts), 'task')} done, {job.counts.running} running")
+        parts.append(f"{done} of {number_of(job.counts.total, 'task')} done, {job.counts.running} running")
     parts.append(resources_text(job.spec.resources))
     return "  ".join(parts)
 
@@ -122,7 +123,7 @@ def progress(terminal: Terminal, text: str) -> Iterator[Progress]:
     stop = threading.Event()
 
     def told(done: int, whole: int) -> None:
-        state[0] = f"{text} {size(done)} of {size(whole)}"
+        state[0] = f"{text} {format_size(done)} of {format_size(whole)}"
 
     def keep_drawing() -> None:
         begun = time.monotonic()

@@ -7,9 +7,8 @@ import time
 import click
 
 from offload.cli.command import Command
-from offload.cli.shared import json_option, print_json
-from offload.cli.text import ago, counts_text, duration_of, table, total
-from offload.client.api import Api
+from offload.cli.shared import connect, json_option, print_json
+from offload.cli.text import ago, counts_text, duration_of, table
 from offload.model.states import State
 from offload.wire.api import JobView
 
@@ -28,7 +27,7 @@ from offload.wire.api import JobView
 @json_option('{"jobs": [JobView…], "next": id or null}')
 def jobs_command(*, state: str | None, limit: int, as_json: bool) -> None:
     """List jobs, newest first."""
-    with Api() as api:
+    with connect() as api:
         page = api.jobs(state=state, limit=limit)
     if as_json:
         print_json(page)
@@ -43,7 +42,7 @@ def jobs_command(*, state: str | None, limit: int, as_json: bool) -> None:
 
 
 def _row(job: JobView, now: float) -> tuple[str, ...]:
-    tasks = counts_text(job.counts) if job.spec.is_array else str(total(job.counts))
+    tasks = counts_text(job.counts) if job.spec.is_array else str(job.counts.total)
     return (
         job.id,
         job.spec.name,

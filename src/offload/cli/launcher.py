@@ -10,10 +10,11 @@ import click
 
 from offload.cli.command import Command, Group
 from offload.cli.shared import json_option, print_json
-from offload.cli.text import ago, number_of, size, span
+from offload.cli.text import ago, number_of, span
 from offload.client.api import Api
 from offload.client.launcher import answers, ensure_running, find_endpoint
 from offload.errors import LauncherUnreachableError
+from offload.model.resources import format_size
 from offload.wire.api import LauncherView
 
 _STOP_PATIENCE: Final = 30.0
@@ -63,7 +64,7 @@ def _facts(view: LauncherView, now: float) -> list[tuple[str, str]]:
         ("process", f"{view.pid}, started {ago(view.started, now)}"),
         ("listens", ", ".join(view.listening)),
         ("store", view.store),
-        ("keeps", f"{number_of(view.blobs, 'blob')}, {size(view.blob_bytes)}"),
+        ("keeps", f"{number_of(view.blobs, 'blob')}, {format_size(view.blob_bytes)}"),
         ("jobs", f"{view.unfinished_jobs} unfinished"),
         ("ends", idle),
     ]

@@ -6,9 +6,8 @@ import click
 
 from offload.cli.command import Command
 from offload.cli.follow import show_output, status_line
-from offload.cli.shared import job_argument
+from offload.cli.shared import connect, job_argument
 from offload.cli.terminal import Terminal
-from offload.client.api import Api
 
 
 @click.command(
@@ -32,7 +31,7 @@ def logs_command(*, job_id: str, follow: bool, task: int | None, attempt: int | 
     written in whole lines, and on a terminal each begins with its task's index.
     """
     terminal = Terminal()
-    with Api() as api:
+    with connect() as api:
         job = api.job(job_id)
         if task is not None:
             api.task(job_id, task)

@@ -12,15 +12,17 @@ from offload.cli.command import Command
 from offload.cli.finish import CANCELLED, finish
 from offload.cli.follow import progress, show_output, status_line
 from offload.cli.interrupts import Interrupts, LeftEarlyError
-from offload.cli.shared import json_option, print_json
+from offload.cli.over import spread
+from offload.cli.shared import connect, json_option, print_json
 from offload.cli.show import show_plan
 from offload.cli.terminal import Terminal
-from offload.cli.text import number_of, size
+from offload.cli.text import number_of
 from offload.client.api import Api
 from offload.client.plan import Plan, make_plan
-from offload.client.settings import KEYS
+from offload.client.settings import KEYS, REPEATED
 from offload.client.submit import Prepared, prepare, submit
 from offload.errors import OffloadError, UsageError
+from offload.model.resources import format_size
 from offload.wire.api import JobView
 
 _SETTLE = 1.0
@@ -33,8 +35,9 @@ class _RunCommand(Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        given = list(args)
-        ctx = super().make_context(info_name, args, parent, **extra)
+        options = (param for param in self.params if isinstance(param, click.Option) and not param.is_flag)
+        given = spread(args, {name for option in options for name in option.opts})
+        ctx = super().make_context(info_name, list(given), parent, **extra)
         words = ctx.params.get("words") or ()
         before = len(given) - len(words) - 1
         ctx.params["is_command"] = before >= 0 and given[before] == "--"
@@ -47,7 +50,7 @@ def _settings_options(command: click.Command) -> click.Command:
             [f"--{name}", f"set_{name.replace('-', '_')}"],
             metavar=key.metavar,
             help=key.help,
-            multiple=name == "env",
+            multiple=name in REPEATED,
         )
         for name, key in KEYS.items()
     ]
@@ -65,8 +68,12 @@ def _settings_options(command: click.Command) -> click.Command:
         "offload run fit.R --rounds 500",
         "offload run --cpus 2 --memory 4Gi --time 2h fit.py",
         "offload run --array 1-20 sim.R          20 tasks; each sees its index in $OFFLOAD_TASK",
+        "offload run --grid lr=0.1,0.01 --grid seed=1:100 train.py    200 tasks",
+        "offload run --over data/*.csv -- clean.R    a task for each file",
         "offload run -- make -j4                 any command",
         "offload run -d --name nightly etl.py    later: offload logs -f ID; offload collect ID",
+        "offload run --on eks --image rocker/r-ver:4.4 --mount data fit.R",
+        "offload run --on eks --profile gpu-large train.py",
     ),
 )
 @click.option(
@@ -96,15 +103,24 @@ def run_command(
     Options can stand in the script, in a comment near its top, and the command line wins:
     `# offload: cpus=4 memory=8Gi`
 
-    New and changed files are in this directory when it ends; those of an array's task N are in
-    results/ID/N/. Ctrl-C cancels the job and still brings home what it made. Whatever else ends this
-    command, the job goes on.
+    With --array, --grid, --params or --over a job has many tasks. A task sees its parameters as
+    OFFLOAD_PARAM_NAME and as {name} in its arguments; where no argument mentions one, --name VALUE is added
+    for each (for --over: the file).
+
+    New and changed files are in this directory when it ends; those of task N of many are in results/ID/N/.
+    Ctrl-C cancels the job and still brings home what it made. Whatever else ends this command, the job goes
+    on.
 
     Output goes through unchanged. That of an array is written in whole lines, and on a terminal each begins
     with its task's index. Exit status: the script's; 128+n when signal n ended it; 124 when its time was
     up; 2 for a mistake in what was asked; 125 when Offload failed; 130 after Ctrl-C. An array exits with
     the status of its first failed task.
     """
+    if not words and options["set_over"]:
+        raise UsageError(
+            "Every word was taken for a file of --over, so there is nothing to run.",
+            next_step="Put -- before the script: offload run --over data/*.csv -- clean.R",
+        )
     if not words:
         raise UsageError("There is nothing to run.", next_step="Name a script: offload run fit.R")
     if as_json and not (detach or show):
@@ -112,7 +128,7 @@ def run_command(
             "--json needs --detach or --show, because stdout is the script's.", next_step="Add -d or --show."
         )
     plan = make_plan(words, is_command=is_command, options=_given(options), root=root)
-    with Api() as api:
+    with connect() as api:
         if show:
             show_plan(api, plan, as_json=as_json)
             return 0
@@ -143,6 +159,8 @@ def _prepare(api: Api, plan: Plan, terminal: Terminal) -> Prepared:
         prepared = prepare(api, plan, told)
     for notice in prepared.snapshot.notices:
         terminal.say(f"offload: {notice}", style="yellow")
+    if prepared.learned:
+        terminal.say(f"offload: {prepared.learned}", style="dim")
     return prepared
 
 
@@ -167,7 +185,7 @@ def _run(api: Api, plan: Plan) -> int:
 
 def _sent_text(prepared: Prepared) -> str:
     snapshot = prepared.snapshot
-    return f"{number_of(snapshot.files, 'file')}, {size(snapshot.bytes_sent)} new"
+    return f"{number_of(snapshot.files, 'file')}, {format_size(snapshot.bytes_sent)} new"
 
 
 class _Sent:

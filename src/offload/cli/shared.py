@@ -1,4 +1,4 @@
-"""What several commands share: the job argument with its completion, ``--json``, JSON output."""
+"""What several commands share: the launcher, the job argument with its completion, and ``--json``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any, TypeVar
 import click
 
 from offload.cli.command import Invocation
+from offload.cli.terminal import Terminal
 from offload.client.api import Api
 from offload.client.launcher import find_endpoint
 from offload.errors import OffloadError
 from offload.wire.codec import encode
+from offload.wire.version import VERSION
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,6 +29,21 @@ def json_option(shape: str) -> Callable[[F], F]:
     """``--json``; ``shape`` says in the help what comes out. Errors become JSON as well, on stderr."""
     return click.option(
         "--json", "as_json", is_flag=True, is_eager=True, callback=_remember, help=f"Print JSON: {shape}."
+    )
+
+
+def connect() -> Api:
+    """A conversation with the launcher; a line on stderr tells when it is of another version."""
+    ctx = click.get_current_context(silent=True)
+    quiet = ctx is not None and isinstance(ctx.obj, Invocation) and ctx.obj.json
+    return Api(other_version=None if quiet else _say_version)
+
+
+def _say_version(version: str) -> None:
+    Terminal().say(
+        f"offload: the launcher that runs is version {version}, and this is {VERSION}; "
+        "`offload launcher stop` ends it, and the next command starts the new one",
+        style="yellow",
     )
 
 

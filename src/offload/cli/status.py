@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Final
 from urllib.parse import unquote
@@ -12,27 +12,42 @@ from urllib.parse import unquote
 import click
 
 from offload.cli.command import Command
-from offload.cli.shared import job_argument, json_option, print_json
+from offload.cli.shared import connect, job_argument, json_option, print_json
 from offload.cli.text import (
     ago,
     counts_text,
     duration_of,
     moment,
     resources_text,
-    size,
     span,
     state_word,
     table,
-    total,
 )
-from offload.client.api import Api
+from offload.client.streams import past_events
 from offload.model.reasons import Reason
-from offload.model.resources import format_duration, format_memory
+from offload.model.resources import format_duration, format_memory, format_size
+from offload.model.spec import Spec
 from offload.model.states import State
-from offload.wire.api import AttemptView, JobView, TaskView
+from offload.model.usage import Spread, Usage
+from offload.wire.api import AttemptView, EventView, JobView, TaskView
+from offload.wire.codec import convert
 
 _SHOWN: Final = 50
 """Tasks that the table lists; ``--json`` lists all."""
+_HISTORY: Final = 20
+"""Events that ``why`` lists."""
+_TROUBLES: Final = {
+    "waiting": "waits",
+    "runner_ended": "a runner ended before it began",
+    "attempt_lost": "was lost and is tried again",
+    "attempt_failed": "failed and is tried again",
+}
+_STEPS: Final = {
+    "submitted": "submitted",
+    "job_started": "began",
+    "cancel_requested": "to be cancelled",
+    "job_ended": "ended",
+}
 
 
 @click.command(
@@ -44,22 +59,23 @@ _SHOWN: Final = 50
     ),
 )
 @job_argument()
-@json_option('{"job": JobView, "tasks": [TaskView…]}')
+@json_option('{"job": JobView, "tasks": [TaskView…], "usage": Usage or null}')
 def status_command(*, job_id: str, as_json: bool) -> None:
     """Show a job: state, what was asked, what was used."""
-    with Api() as api:
+    with connect() as api:
         job = api.job(job_id)
         if as_json:
-            print_json({"job": job, "tasks": list(api.tasks(job_id))})
+            print_json({"job": job, "tasks": list(api.tasks(job_id)), "usage": api.usage(job_id)})
             return
         tasks = list(islice(api.tasks(job_id), _SHOWN))
+        usage = api.usage(job_id) if job.ended else None
     now = time.time()
     click.echo(f"{job.id}  {job.spec.name}  {state_word(job.state.value)}")
-    for label, value in _facts(job, now):
+    for label, value in [*_facts(job, now), *usage_facts(usage)]:
         click.echo(f"  {label:<10} {value}")
     click.echo("\n" + _attempts_table(job, tasks, now))
-    if total(job.counts) > len(tasks):
-        click.echo(f"  … and {total(job.counts) - len(tasks)} more tasks: offload status {job.id} --json")
+    if job.counts.total > len(tasks):
+        click.echo(f"  … and {job.counts.total - len(tasks)} more tasks: offload status {job.id} --json")
 
 
 def _facts(job: JobView, now: float) -> list[tuple[str, str]]:
@@ -68,10 +84,11 @@ def _facts(job: JobView, now: float) -> list[tuple[str, str]]:
     if spec.time_limit is not None:
         asked += f", at most {format_duration(spec.time_limit)}"
     facts = [("command", shlex.join(spec.command)), ("cluster", spec.cluster), ("asked", asked)]
+    facts += [(label, value) for label, value in _surroundings(spec) if value]
     if job.reason:
         facts.append(("because", _reason_text(job.reason)))
     if spec.is_array:
-        facts.append(("tasks", f"{total(job.counts)}: {counts_text(job.counts)}"))
+        facts.append(("tasks", f"{job.counts.total}: {counts_text(job.counts)}"))
     facts.append(("submitted", f"{moment(job.created)} ({ago(job.created, now)})"))
     if job.started is not None:
         facts.append(("ran", duration_of(job, now)))
@@ -84,19 +101,51 @@ def _facts(job: JobView, now: float) -> list[tuple[str, str]]:
     return facts
 
 
+def usage_facts(usage: Usage | None) -> list[tuple[str, str]]:
+    """What attempts used, and what would have fitted; nothing where nothing is known."""
+    if usage is None:
+        return []
+    memory, cpus, wall = usage.memory, usage.cpus, usage.wall
+    used = f"memory {format_memory(int(memory.max))}, {cpus.max:.1f} CPUs, {format_duration(wall.max)}"
+    if usage.attempts > 1:
+        used = (
+            f"memory {_spread(memory, lambda size: format_memory(int(size)))}; "
+            f"CPUs {_spread(cpus, lambda number: f'{number:.1f}')}; "
+            f"time {_spread(wall, format_duration)} (half below, 95 % below, most)"
+        )
+    fits = f"--cpus {usage.fits_cpus:g} --memory {usage.fits_memory >> 20}Mi"
+    return [("used", used), ("would fit", fits)]
+
+
+def _spread(spread: Spread, text: Callable[[float], str]) -> str:
+    return ", ".join(map(text, (spread.p50, spread.p95, spread.max)))
+
+
+def _surroundings(spec: Spec) -> list[tuple[str, str]]:
+    return [
+        ("image", spec.image or ""),
+        ("profile", spec.profile or ""),
+        ("mounts", ", ".join(spec.mounts)),
+        ("queue", spec.queue or ""),
+    ]
+
+
 def _reason_text(reason: Reason) -> str:
     return f"{reason.sentence} ({reason.words})" if reason.words else reason.sentence
 
 
 def _attempts_table(job: JobView, tasks: Sequence[TaskView], now: float) -> str:
+    names = job.spec.parameters.names if job.spec.parameters else ()
     rows: list[Sequence[str]] = []
     for task in tasks:
+        begin = (str(task.index), *((task.parameters or {}).get(name, "") for name in names))
         if not task.attempts:
             why = task.reason.sentence if task.reason else ""
-            rows.append((str(task.index), "", task.state.value, "", "", "", "", "", "", why))
-        rows += [(str(task.index), *_attempt_cells(attempt, now)) for attempt in task.attempts]
+            rows.append((*begin, "", task.state.value, "", "", "", "", "", "", why))
+        rows += [(*begin, *_attempt_cells(attempt, now)) for attempt in task.attempts]
     headers: Sequence[str] = (
         "task",
+        *names,
         "attempt",
         "state",
         "exit",
@@ -122,25 +171,52 @@ def _attempt_cells(attempt: AttemptView, now: float) -> tuple[str, ...]:
         format_duration(max(wall, 0.0)),
         format_duration(use.cpu) if use else "",
         format_memory(use.peak_memory) if use else "",
-        size(use.bytes_in) if use else "",
-        size(use.bytes_out) if use else "",
+        format_size(use.bytes_in) if use else "",
+        format_size(use.bytes_out) if use else "",
         attempt.reason.sentence if attempt.reason else "",
     )
 
 
 @click.command("why", cls=Command, examples=("offload why k7m2q9x",))
 @job_argument()
-@json_option('{"job": id, "state": state, "reason": Reason or null, "sentence": text}')
+@json_option(
+    '{"job": id, "state": state, "reason": Reason or null, "sentence": text, "history": [EventView…]}'
+)
 def why_command(*, job_id: str, as_json: bool) -> None:
-    """Say in a sentence why a job waits, failed or runs."""
-    with Api() as api:
+    """Say in a sentence why a job waits, failed or runs.
+
+    What it waited for before, and what went wrong on the way, follows with the time at which it began. All
+    of this is kept with the job, also when the cluster has forgotten it.
+    """
+    with connect() as api:
         job = api.job(job_id)
         failed = next(iter(api.tasks(job_id, state="failed")), None) if job.counts.failed else None
+        history = past_events(api, job_id, [*_TROUBLES, *_STEPS])
     sentence = explain(job, failed, time.time())
     if as_json:
-        print_json({"job": job.id, "state": job.state, "reason": job.reason, "sentence": sentence})
-    else:
-        click.echo(sentence)
+        facts = {"job": job.id, "state": job.state, "reason": job.reason, "sentence": sentence}
+        print_json({**facts, "history": history})
+        return
+    click.echo(sentence)
+    if lines := history_lines(history):
+        click.echo("\n" + "\n".join(lines))
+
+
+def history_lines(history: Sequence[EventView]) -> list[str]:
+    """A line for each event, the latest last; none where nothing was waited for and nothing went wrong."""
+    if not any(event.kind in _TROUBLES for event in history):
+        return []
+    lines = [f"  {moment(event.at)}  {_event_text(event)}" for event in history[-_HISTORY:]]
+    left_out = len(history) - len(lines)
+    return [f"  … {left_out} before; --json has all", *lines] if left_out else lines
+
+
+def _event_text(event: EventView) -> str:
+    what = {**_TROUBLES, **_STEPS}[event.kind]
+    if event.task is not None:
+        what = f"task {event.task} {what}"
+    reason = event.data.get("reason")
+    return f"{what}: {_reason_text(convert(reason, Reason))}" if reason else what
 
 
 def explain(job: JobView, failed: TaskView | None, now: float) -> str:
@@ -164,6 +240,6 @@ def explain(job: JobView, failed: TaskView | None, now: float) -> str:
         return f"{name} was cancelled.{because}"
     if job.spec.is_array and failed:
         first = failed.reason.sentence if failed.reason else "It gave no reason."
-        share = f"{job.counts.failed} of {total(job.counts)} tasks"
+        share = f"{job.counts.failed} of {job.counts.total} tasks"
         return f"{name} failed: {share} did. Task {failed.index}: {first}"
     return f"{name} failed.{because}"

@@ -46,6 +46,11 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str 
     return "\n".join(lines)
 
 
+def indented(text: str, width: int = 2) -> str:
+    """Each line of a text further to the right."""
+    return "\n".join(f"{'':{width}}{line}" for line in text.splitlines())
+
+
 def _one_line(text: str) -> str:
     return " ".join(text.split()) if text.isprintable() is False else text
 
@@ -75,16 +80,6 @@ def duration_of(job: JobView, now: float) -> str:
     return "" if job.started is None else span((job.ended or now) - job.started)
 
 
-def size(count: float) -> str:
-    """``34 kB``: sizes of files, in powers of 1000 as file managers show them."""
-    value = float(count)
-    for unit in ("bytes", "kB", "MB"):
-        if value < 1000:  # noqa: PLR2004
-            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} GB"
-
-
 def number_of(count: int, thing: str) -> str:
     """``1 file``, ``2 files``."""
     return f"{count} {thing}" if count == 1 else f"{count:,} {thing}s"
@@ -98,11 +93,6 @@ def resources_text(resources: Resources) -> str:
     if resources.gpus:
         parts.append(number_of(resources.gpus, "GPU"))
     return ", ".join(parts)
-
-
-def total(counts: Counts) -> int:
-    """All tasks."""
-    return counts.pending + counts.running + counts.succeeded + counts.failed + counts.cancelled
 
 
 def counts_text(counts: Counts) -> str:

@@ -14,7 +14,11 @@ from urllib.parse import quote, urlencode
 
 from offload.client.launcher import Endpoint, ensure_running, find_endpoint
 from offload.errors import LauncherUnreachableError
+from offload.model.diagnosis import Diagnosis
+from offload.model.spec import Spec
+from offload.model.usage import Usage
 from offload.wire.api import (
+    ClusterChange,
     ClusterView,
     JobPage,
     JobView,
@@ -22,9 +26,11 @@ from offload.wire.api import (
     Submission,
     TaskPage,
     TaskView,
+    UsageView,
 )
 from offload.wire.codec import decode, encode
 from offload.wire.http import Connection, Response
+from offload.wire.version import VERSION, VERSION_HEADER
 
 T = TypeVar("T")
 _REVIVALS = 3
@@ -33,10 +39,18 @@ _PAGE = 500
 
 
 class Api:
-    """A conversation with one launcher; for one thread (:meth:`again` gives another thread its own)."""
+    """A conversation with one launcher; for one thread (:meth:`again` gives another thread its own).
 
-    def __init__(self, endpoint: Endpoint | None = None) -> None:
+    Args:
+        endpoint: where the launcher is; None is what the environment says.
+        other_version: told the version of this machine's launcher, once, when it isn't that of this code.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint | None = None, *, other_version: Callable[[str], None] | None = None
+    ) -> None:
         self.endpoint = endpoint or find_endpoint()
+        self._other_version = other_version
         self._connection = self.dial()
 
     def dial(self, timeout: float = 60.0) -> Connection:
@@ -68,11 +82,11 @@ class Api:
         """One job; raises ``JobNotFoundError`` with near ids."""
         return self._get(_path(job), JobView)
 
-    def tasks(self, job: str, *, state: str | None = None) -> Iterator[TaskView]:
-        """The tasks of a job in index order, fetched page by page."""
+    def tasks(self, job: str, *, state: str | None = None, results: bool = False) -> Iterator[TaskView]:
+        """The tasks of a job in index order, page by page; with ``results`` those that made files."""
         after: int | None = None
         while True:
-            query = {"state": state, "after": after, "limit": _PAGE}
+            query = {"state": state, "results": "true" if results else None, "after": after, "limit": _PAGE}
             page = self._get(_path(job, "/tasks"), TaskPage, query)
             yield from page.tasks
             if page.next is None:
@@ -86,6 +100,19 @@ class Api:
     def submit(self, submission: Submission) -> JobView:
         """Submit; the same key again returns the same job."""
         return self._call("POST", "/v1/jobs", JobView, encode(submission))
+
+    def admission(self, spec: Spec) -> Spec:
+        """What a submission of this spec would become; raises what it would be refused with."""
+        return self._call("POST", "/v1/jobs/admission", Spec, encode(Submission(spec=spec, key="admission")))
+
+    def usage(self, job: str) -> Usage | None:
+        """What a job's attempts used; None when none has ended yet."""
+        return self._get(_path(job, "/usage"), UsageView).usage
+
+    def history(self, spec: Spec) -> Usage | None:
+        """What earlier jobs with the same script used; None when there is none."""
+        body = encode(Submission(spec=spec, key="history"))
+        return self._call("POST", "/v1/jobs/history", UsageView, body).usage
 
     def cancel(self, job: str) -> JobView:
         """Ask for the job's end."""
@@ -103,6 +130,24 @@ class Api:
             return clusters
         return tuple(replace(cluster, session_env=()) for cluster in clusters)
 
+    def cluster(self, name: str) -> ClusterView:
+        """One of them; raises ``UnknownClusterError`` with the right names."""
+        return self._get(_cluster(name), ClusterView)
+
+    def put_cluster(self, name: str, change: ClusterChange, *, replace: bool = False) -> ClusterView:
+        """Add a cluster, or change one; raises ``ClusterExistsError`` unless it is to be replaced."""
+        path = _cluster(name, f"?replace={str(replace).lower()}")
+        return self._call("PUT", path, ClusterView, encode(change))
+
+    def remove_cluster(self, name: str, *, force: bool = False) -> None:
+        """Remove a cluster; raises ``ClusterBusyError`` while jobs there are unfinished, unless forced."""
+        path = _cluster(name, f"?force={str(force).lower()}")
+        self.patiently(lambda: self.request("DELETE", path).read())
+
+    def diagnosis(self, name: str) -> Diagnosis:
+        """A thorough look at a cluster."""
+        return self._get(_cluster(name, "/diagnosis"), Diagnosis)
+
     def launcher(self) -> LauncherView:
         """The launcher itself."""
         return self._get("/v1/launcher", LauncherView)
@@ -113,7 +158,14 @@ class Api:
 
     def request(self, method: str, path: str, body: bytes | None = None) -> Response:
         """One exchange without a second try; the answer must be read before the next call."""
-        return self._connection.request(method, path, body)
+        response = self._connection.request(method, path, body)
+        self._compare_version(response.header(VERSION_HEADER))
+        return response
+
+    def _compare_version(self, version: str) -> None:
+        tell, self._other_version = self._other_version, None
+        if tell and self.endpoint.places and version not in ("", VERSION):
+            tell(version)
 
     def patiently(self, call: Callable[[], T]) -> T:
         """Do ``call``, which must be idempotent; again when this machine's launcher was gone meanwhile."""
@@ -136,6 +188,10 @@ class Api:
 
 def _read(response: Response) -> bytes:
     return response.read()
+
+
+def _cluster(name: str, rest: str = "") -> str:
+    return f"/v1/clusters/{quote(name, safe='')}{rest}"
 
 
 def _path(job: str, rest: str = "") -> str:

@@ -1,8 +1,9 @@
 """Bringing results home: into the directory that the job came from, or into any other one.
 
-A plain job plays back into its home. The tasks of an array would overwrite each other there, so task N goes
-to ``results/JOB/N/`` below it; an ``.offloadignore`` beside them keeps these files from being sent along with
-the next job. Nothing that differs at home is ever overwritten, and collecting twice changes nothing.
+A plain job plays back into its home. Many tasks would overwrite each other there, so task N goes to
+``results/JOB/N/`` below it, or where the job says; an ``.offloadignore`` beside them keeps these files from
+being sent along with the next job. What many tasks made can be collected while others still run. Nothing that
+differs at home is ever overwritten, and collecting twice changes nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from offload.client.api import Api
 from offload.errors import JobNotFinishedError, PlaybackError, ResultsGoneError
 from offload.model.manifest import Manifest, decode_manifest
+from offload.model.placement import DEFAULT_PLACE, own_folder, place_of
 from offload.snapshot.playback import PlaybackReport, play_back
 from offload.wire.api import JobView, TaskView
 from offload.wire.blob_client import HttpBlobs
@@ -45,16 +47,16 @@ def collect(api: Api, job: JobView, *, to: Path | None = None) -> list[Collected
 
     Args:
         api: the launcher.
-        job: a job that has ended.
+        job: a job that has ended, or one of many tasks, of which those that have ended are collected.
         to: where to; None is where the job came from.
 
     Raises:
-        JobNotFinishedError: it hasn't ended.
+        JobNotFinishedError: it has one task, which hasn't ended.
         ResultsGoneError: its results are past their retention.
         PlaybackError: its home is another machine, has gone, or can't be written.
         DiskFullError: there is no space; what was made is still with the launcher.
     """
-    if not job.state.is_terminal:
+    if not job.state.is_terminal and not job.spec.is_array:
         raise JobNotFinishedError(
             f"{job.id} hasn't ended yet, so there is nothing to collect.",
             next_step=f"Wait for it: offload wait {job.id}",
@@ -64,7 +66,7 @@ def collect(api: Api, job: JobView, *, to: Path | None = None) -> list[Collected
             f"The results of {job.id} are past their retention and were removed.",
             next_step=f"Run it once more: offload rerun {job.id}",
         )
-    made = [task for task in api.tasks(job.id) if task.results]
+    made = list(api.tasks(job.id, results=True))
     if not made:
         return []
     home = to.absolute() if to else home_of(job)
@@ -99,23 +101,27 @@ def _play_back_all(
         before = decode_manifest(blobs.get_manifest(job.spec.snapshot)) if plain else Manifest()
         for task in made:
             results = decode_manifest(blobs.get_manifest(str(task.results)))
-            target = _target(job, task.index, home, elsewhere=elsewhere)
+            target = _target(job, task, home, elsewhere=elsewhere)
             locks = find_places().cache / "locks"
             report = play_back(results, before, blobs, target, label=job.id, lock_dir=locks)
             yield Collected(task=task.index, target=target, size=results.size, report=report)
 
 
-def _target(job: JobView, task: int, home: Path, *, elsewhere: bool) -> Path:
+def _target(job: JobView, task: TaskView, home: Path, *, elsewhere: bool) -> Path:
     if not job.spec.is_array:
-        folder = home
+        folder = private = home
     elif elsewhere:
-        folder = home / str(task)
+        folder = private = home / str(task.index)
     else:
-        folder = home / "results" / job.id / str(task)
+        pattern = job.spec.results or DEFAULT_PLACE
+        values = task.parameters or {}
+        folder = home / place_of(pattern, job=job.id, task=task.index, values=values)
+        own = own_folder(pattern, job.id)
+        private = home / own if own else folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if job.spec.is_array and not elsewhere:
-            (folder.parent / ".offloadignore").write_text("*\n")
+            (private / ".offloadignore").write_text("*\n")
     except OSError as error:
         raise PlaybackError(
             f"{folder} can't be made: {error.strerror}.",

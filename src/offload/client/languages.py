@@ -30,6 +30,8 @@ LANGUAGES: Final[dict[str, tuple[str, ...]]] = {
     ".rb": ("ruby",),
 }
 """What stands before the script's path, by suffix."""
+TAKES_NO_ARGUMENTS: Final = (".ipynb", ".qmd")
+"""Suffixes whose interpreter would take what stands after the script for its own."""
 
 
 def command_for(path: Path, as_given: str) -> tuple[str, ...]:

@@ -8,7 +8,9 @@ wrong, the person sees the last lines that the launcher wrote.
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import json
 import os
 import sys
 import time
@@ -18,13 +20,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from offload.errors import DiskFullError, LauncherUnreachableError, OffloadError
+from offload.errors import (
+    DiskFullError,
+    LauncherUnreachableError,
+    NotPermittedError,
+    OffloadError,
+    error_from_json,
+    is_disk_full,
+)
 from offload.wire.http import Connection
 from offload.wire.places import Places, find_places, private_directory
 
 PATIENCE: Final = 30.0
 """Seconds a launcher gets until it answers."""
 _LOOK_AGAIN: Final = 0.02
+_FORBIDDEN: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 _TAIL: Final = 12
 """Lines of the launcher's log that an error shows."""
 
@@ -68,6 +78,8 @@ def ensure_running(places: Places, *, patience: float = PATIENCE) -> None:
 
     Raises:
         LauncherUnreachableError: it didn't answer in time, or ended at once; shows the end of its log.
+        OffloadError: it can't start, and says why: a setting isn't valid, its store can't be opened …
+        NotPermittedError: its directories may not be written.
         DiskFullError: there is no space left to start it.
     """
     deadline = time.monotonic() + patience
@@ -78,10 +90,25 @@ def ensure_running(places: Places, *, patience: float = PATIENCE) -> None:
         with _locked(places.runtime / "start.lock"):
             _start_until_answered(places, deadline)
     except OSError as error:
-        raise DiskFullError(
-            f"The launcher can't be started: {error.strerror}: {error.filename or places.data}.",
-            next_step=f"Make space and check that you may write to {places.data} and {places.runtime}.",
-        ) from error
+        raise _not_startable(error, places) from error
+
+
+def _not_startable(error: OSError, places: Places) -> OffloadError:
+    place = error.filename or places.data
+    if is_disk_full(error):
+        return DiskFullError(
+            "There is no space left to start the launcher.",
+            next_step=f"Free space where {places.data} and {places.runtime} are.",
+        )
+    if error.errno in _FORBIDDEN:
+        return NotPermittedError(
+            f"You may not write to {place}.",
+            next_step="Make it yours, or set OFFLOAD_HOME to a directory that you may write to.",
+        )
+    return LauncherUnreachableError(
+        f"The launcher can't be started: {error.strerror}: {place}.",
+        next_step=f"See that {places.data} and {places.runtime} can be directories.",
+    )
 
 
 @contextmanager
@@ -102,8 +129,9 @@ def _start_until_answered(places: Places, deadline: float) -> None:
             child = None
             # One that was killed is started again; one that gave up said why.
             if not os.WIFSIGNALED(ended[1]) and not _is_held(places.runtime / "launcher.lock"):
-                raise _did_not_start("The launcher ended right after its start.", log)
+                raise _refusal(places) or _did_not_start("The launcher ended right after its start.", log)
         if child is None and not _is_held(places.runtime / "launcher.lock"):
+            places.refusal.unlink(missing_ok=True)
             child = _start(log)
         if time.monotonic() > deadline:
             raise _did_not_start("The launcher doesn't answer.", log)
@@ -126,22 +154,35 @@ def _is_held(lock: Path) -> bool:
 
 
 def _start(log: Path) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
-        (os.POSIX_SPAWN_DUP2, 1, 2),
+        (os.POSIX_SPAWN_DUP2, output, 1),
+        (os.POSIX_SPAWN_DUP2, output, 2),
     ]
     # Not in the person's directory: it would be kept busy, and -P doesn't let a script called json.py there
     # become the launcher's.
     python = [sys.executable, "-P", "-m", "offload.server"]
     argv = ["/bin/sh", "-c", 'cd / && exec "$@"', "sh", *python]
-    return os.posix_spawn(argv[0], argv, _environ(), file_actions=actions, setsid=True)
+    try:
+        # On a full disk the launcher could tell nobody that it is full.
+        os.write(output, time.strftime("%Y-%m-%d %H:%M:%S.000Z info Starting.\n", time.gmtime()).encode())
+        return os.posix_spawn(argv[0], argv, _environ(), file_actions=actions, setsid=True)
+    finally:
+        os.close(output)
 
 
 def _environ() -> dict[str, str]:
     home = os.environ.get("OFFLOAD_HOME")
     return {**os.environ, **({"OFFLOAD_HOME": os.path.abspath(home)} if home else {})}
+
+
+def _refusal(places: Places) -> OffloadError | None:
+    """Why the launcher refused to start, in its own words: of a setting, for example, with its line."""
+    try:
+        return error_from_json(json.loads(places.refusal.read_text()))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _did_not_start(sentence: str, log: Path) -> LauncherUnreachableError:

@@ -16,9 +16,12 @@ from urllib.parse import quote_from_bytes
 
 from offload.client.directives import Directive, read_directives
 from offload.client.languages import command_for
+from offload.client.parameters import Variation, vary
 from offload.client.settings import Settings, merge
+from offload.client.words import is_text
 from offload.errors import ScriptNotFoundError, UnknownClusterError, UsageError
 from offload.model.array import Array
+from offload.model.parameters import Parameters
 from offload.model.resources import Resources
 from offload.model.spec import Spec
 from offload.wire.api import ClusterView
@@ -35,6 +38,7 @@ class Plan:
         name: what the job is called.
         settings: what was asked for it, and where each value came from.
         script: the script's path below the root; None for a command.
+        variation: what makes the tasks differ; None when only their indices do.
     """
 
     root: Path
@@ -43,6 +47,7 @@ class Plan:
     name: str
     settings: Settings
     script: str | None = None
+    variation: Variation | None = None
 
 
 def make_plan(
@@ -74,7 +79,15 @@ def make_plan(
         directives, called = read_directives(path), given
     settings = merge(directives, options, environ, called)
     name = settings.name or Path(called).name
-    return Plan(root=root, directory=directory, command=command, name=name, settings=settings, script=script)
+    return Plan(
+        root=root,
+        directory=directory,
+        command=command,
+        name=name,
+        settings=settings,
+        script=script,
+        variation=vary(settings, command, root=root, here=here, script=script),
+    )
 
 
 def _check_text(words: Sequence[str]) -> None:
@@ -84,11 +97,6 @@ def _check_text(words: Sequence[str]) -> None:
             f"Arguments must be valid UTF-8 text: {', '.join(map(ascii, bad))}.",
             next_step="Rename the file, or let a script pass such a name on.",
         )
-
-
-def is_text(word: str) -> bool:
-    """Whether it can travel: an argument or variable of other bytes than UTF-8 can't."""
-    return not any("\ud800" <= char <= "\udfff" for char in word)
 
 
 def _below(root: Path, here: Path) -> str:
@@ -159,6 +167,7 @@ def make_spec(
     *,
     snapshot: str,
     stdin: str | None = None,
+    parameters: Parameters | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Spec:
     """The spec that the launcher gets.
@@ -168,9 +177,11 @@ def make_spec(
         cluster: where; it says which variables of this session are worth sending.
         snapshot: manifest digest of the root.
         stdin: digest of the standard input's blob.
+        parameters: those of the plan, once their table is sent; None takes them as they are planned.
         environ: this session's variables.
     """
-    asked = plan.settings
+    asked, varied = plan.settings, plan.variation
+    array = varied.array if varied else asked.array
     return Spec(
         command=plan.command,
         name=plan.name,
@@ -179,13 +190,22 @@ def make_spec(
         home=home_uri(plan.root),
         directory=plan.directory,
         resources=Resources(cpus=asked.cpus, memory=asked.memory, gpus=asked.gpus),
-        array=asked.array or Array(),
-        is_array=asked.array is not None,
+        array=array or Array(),
+        is_array=array is not None,
+        parameters=parameters or (varied.parameters if varied else None),
+        results=asked.results,
         time_limit=asked.time,
         grace=asked.grace,
+        max_running=asked.max_running,
         retries=asked.retries,
         env={**session_env(cluster, os.environ if environ is None else environ), **asked.env},
         stdin=stdin,
+        image=asked.image,
+        profile=asked.profile,
+        mounts=asked.mounts,
+        queue=asked.queue,
+        test_preemption=asked.test_preemption,
+        left_open=tuple(key for key in ("cpus", "memory", "gpus") if key not in asked.origins),
     )
 
 

@@ -76,7 +76,8 @@ def run(
         root: the directory to send; the working directory by default.
         env: variables that the script sees.
         settings: what else ``offload run`` takes, by the names of its options: ``cpus=2``, ``memory="4Gi"``,
-            ``time="2h"``, ``array="1-20"``, ``retries=1``, ``name="nightly"``, ``on="local"`` …
+            ``time="2h"``, ``array="1-20"``, ``retries=1``, ``name="nightly"``, ``on="local"``,
+            ``mount=["data", "models:/models"]`` …
 
     Raises:
         UsageError: a setting isn't valid; every mistake is named.
@@ -86,7 +87,11 @@ def run(
     words = list(arguments) if is_command else [script, *arguments]
     if not words:
         raise UsageError("There is no command to run.", next_step='offload.run("--", "make", "-j4")')
-    options = [(name.replace("_", "-"), str(value)) for name, value in settings.items()]
+    options = [
+        (name.replace("_", "-"), str(one))
+        for name, value in settings.items()
+        for one in (value if isinstance(value, list | tuple) else [value])
+    ]
     options += [("env", f"{name}={value}") for name, value in (env or {}).items()]
     plan = make_plan(words, is_command=is_command, options=options, root=Path(root) if root else None)
     with Api() as api:

@@ -15,14 +15,16 @@ from typing import Any, Final
 from offload.client.directives import Directive
 from offload.errors import OffloadError, UsageError
 from offload.model.array import Array, parse_array
-from offload.model.resources import parse_cpus, parse_duration, parse_memory
-from offload.model.spec import DEFAULT_GRACE
+from offload.model.grid import parse_axis
+from offload.model.parameters import Axis
+from offload.model.resources import format_size, parse_cpus, parse_duration, parse_memory
+from offload.model.spec import DEFAULT_GRACE, MOST_RUNNING
+from offload.snapshot.guard import DEFAULT_LIMIT
 
 DEFAULT: Final = "default"
 COMMAND_LINE: Final = "command line"
-SIZE_LIMIT: Final = 500_000_000
-"""Bytes that a working directory may hold before it is refused."""
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_MOUNT: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]*)(:/[^\0\n]*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,31 +34,54 @@ class Settings:
     Attributes:
         cpus: CPUs of one task.
         memory: bytes, or None for no limit.
+        memory_auto: whether earlier jobs with the same script decide about the memory.
         gpus: whole GPUs.
         time: seconds of wall time per attempt, or None.
         grace: seconds between SIGTERM and SIGKILL.
         array: the indices of the tasks; None is a plain job.
+        grid: parameters whose combinations are the tasks.
+        params: path of a table whose rows are the tasks; None without one.
+        over: paths and patterns of files, each of which is a task's.
+        results: where the files of a task come home; None is the usual place.
+        max_running: how many tasks may run at a time, or None.
         retries: how many failed attempts of one task are repeated.
         env: variables the command sees.
+        image: container image; None is the cluster's own for the script's language.
+        profile: one of the cluster's profiles.
+        mounts: the cluster's mounts that the script sees, ``NAME`` or ``NAME:/path``.
+        queue: the cluster's queue that the job waits in.
         name: what the job is called; None is the script's name.
         on: the cluster; None lets the launcher's only or local one be taken.
+        test_preemption: seconds after which first attempts are interrupted on purpose, or None.
         stdin: path of the file that is the standard input; None is empty input.
         size_limit: bytes that the working directory may hold.
-        origins: where each value that isn't a default came from, by key; ``env.NAME`` for a variable.
+        origins: where each value that isn't a default came from, by key; ``env.NAME`` for a variable,
+            ``mount.NAME`` for a mount, ``grid.NAME`` for a parameter.
     """
 
     cpus: float = 1.0
     memory: int | None = None
+    memory_auto: bool = False
     gpus: int = 0
     time: float | None = None
     grace: float = DEFAULT_GRACE
     array: Array | None = None
+    grid: tuple[Axis, ...] = ()
+    params: str | None = None
+    over: tuple[str, ...] = ()
+    results: str | None = None
+    max_running: int | None = None
     retries: int = 0
     env: dict[str, str] = field(default_factory=dict)
+    image: str | None = None
+    profile: str | None = None
+    mounts: tuple[str, ...] = ()
+    queue: str | None = None
     name: str | None = None
     on: str | None = None
     stdin: str | None = None
-    size_limit: int = SIZE_LIMIT
+    test_preemption: float | None = None
+    size_limit: int = DEFAULT_LIMIT
     origins: dict[str, str] = field(default_factory=dict)
 
 
@@ -75,6 +100,19 @@ def _whole(text: str) -> int:
     return int(text)
 
 
+AUTO: Final = "auto"
+
+
+def _memory(text: str) -> int | str:
+    return AUTO if text.strip().lower() == AUTO else parse_memory(text)
+
+
+def _some(text: str) -> int:
+    if not 1 <= (number := _whole(text)) <= MOST_RUNNING:
+        raise UsageError(f"{number} can't be a number of tasks.", next_step=f"Write 1 to {MOST_RUNNING}.")
+    return number
+
+
 def _grace(text: str) -> float:
     return 0.0 if re.fullmatch(r"0+s?", text.strip()) else parse_duration(text)
 
@@ -85,9 +123,27 @@ def _word(text: str) -> str:
     return text
 
 
+def _mount(text: str) -> str:
+    if not _MOUNT.fullmatch(text):
+        raise UsageError(
+            f"{text!r} is not a mount.",
+            next_step="Write it like NAME, or NAME:/path to say where it appears.",
+        )
+    return text
+
+
+REPEATED: Final = ("grid", "over", "env", "mount")
+"""Keys that may be given several times."""
+VARYING: Final = ("array", "grid", "params", "over")
+"""Keys that say what the tasks are; a job has one of them."""
 KEYS: Final[dict[str, Key]] = {
     "cpus": Key(parse_cpus, "N", "CPUs, fractions allowed: 4, 0.5.  [default: 1]"),
-    "memory": Key(parse_memory, "SIZE", "Memory limit, such as 500Mi or 4Gi.  [default: no limit]"),
+    "memory": Key(
+        _memory,
+        "SIZE",
+        "Memory limit, such as 500Mi or 4Gi; `auto` is what earlier jobs with this script needed, and a "
+        "quarter more.  [default: no limit]",
+    ),
     "gpus": Key(_whole, "N", "Whole GPUs.  [default: 0]"),
     "time": Key(parse_duration, "TIME", "Time limit, such as 30m, 2h or 1-12:00:00.  [default: none]"),
     "grace": Key(
@@ -96,12 +152,43 @@ KEYS: Final[dict[str, Key]] = {
     "array": Key(
         parse_array, "RANGE", "One task per index: 1-20, 0-99:10, 1,3,5-9. The script reads $OFFLOAD_TASK."
     ),
+    "grid": Key(
+        parse_axis,
+        "NAME=VALUES",
+        "One task per combination: lr=0.1,0.01 seed=1:100. May be repeated; the first varies slowest.",
+    ),
+    "params": Key(_word, "FILE", "One task per row of a table: .csv, .tsv, .jsonl, .parquet."),
+    "over": Key(
+        _word, "FILES", "One task per file: --over data/*.csv -- clean.R. A task gets only its file."
+    ),
+    "results": Key(
+        _word,
+        "PATTERN",
+        "Where the files of a task come home, such as out/{job}/{task}.  [default: results/{job}/{task}]",
+    ),
+    "max-running": Key(
+        _some,
+        "N",
+        "How many of the tasks may run at a time.  [default: as many as there is room for, at most 64]",
+    ),
     "retries": Key(_whole, "N", "How often a failed task is tried again.  [default: 0]"),
     "env": Key(str, "NAME[=VALUE]", "Set a variable, or send the one that is set here. May be repeated."),
+    "image": Key(_word, "IMAGE", "Container image.  [default: the cluster's for the language]"),
+    "profile": Key(_word, "NAME", "One of the cluster's profiles, such as a kind of GPU."),
+    "mount": Key(_mount, "NAME[:PATH]", "Let it see one of the cluster's mounts. May be repeated."),
+    "queue": Key(_word, "NAME", "The cluster's queue to wait in."),
     "name": Key(_word, "NAME", "What the job is called.  [default: the script's name]"),
     "on": Key(_word, "CLUSTER", "Where to run; `offload clusters` lists them."),
     "stdin": Key(_word, "FILE", "Standard input of the script.  [default: empty]"),
-    "size-limit": Key(parse_memory, "SIZE", "Largest directory that may be sent.  [default: 500 MB]"),
+    "test-preemption": Key(
+        parse_duration,
+        "TIME",
+        "Interrupt the first attempt of each task after this time, to see that the next one goes on from "
+        "$OFFLOAD_CHECKPOINT.",
+    ),
+    "size-limit": Key(
+        parse_memory, "SIZE", f"Largest directory that may be sent.  [default: {format_size(DEFAULT_LIMIT)}]"
+    ),
 }
 """Everything that an option or a directive can ask for, by its name there."""
 
@@ -123,27 +210,81 @@ def merge(
     Raises:
         UsageError: any key or value isn't valid; every mistake is named.
     """
-    values: dict[str, Any] = {}
-    env: dict[str, str] = {}
-    origins: dict[str, str] = {}
-    mistakes: list[OffloadError] = []
     asked = [(item.key, item.value, f"line {item.line} of {script}") for item in directives]
     asked += [(key, text, COMMAND_LINE) for key, text in options]
+    taken = _Taken()
     for key, text, origin in asked:
         try:
-            value = _read(key, text)
-            if key == "env":
-                name, value = _variable(text, environ)
-                env[name] = value
-                origins[f"env.{name}"] = origin
-            else:
-                values[key.replace("-", "_")] = value
-                origins[key] = origin
+            taken.take(key, text, origin, environ)
         except UsageError as error:
-            mistakes.append(_at(error, key, origin))
-    if mistakes:
-        raise _together(mistakes)
-    return Settings(**values, env=env, origins=origins)
+            taken.mistakes.append(_at(error, key, origin))
+    if mistakes := [*taken.mistakes, *_contradictions(taken.origins)]:
+        raise together(mistakes)
+    return taken.settings()
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What was asked until now; of a key with names of its own the last word for each name counts."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    named: dict[str, dict[str, Any]] = field(default_factory=lambda: {"env": {}, "mount": {}, "grid": {}})
+    over: dict[str, list[str]] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    mistakes: list[OffloadError] = field(default_factory=list)
+
+    def take(self, key: str, text: str, origin: str, environ: Mapping[str, str]) -> None:
+        value = _read(key, text)
+        if key == "over":
+            self.over.setdefault("options" if origin == COMMAND_LINE else "script", []).append(value)
+        elif key in self.named:
+            name, value = _named(key, value, environ)
+            if key == "grid" and self._is_said_twice(name, origin):
+                raise UsageError(f"The parameter {name!r} is given more than once.")
+            self.named[key][name] = value
+            key = f"{key}.{name}"
+        elif key == "memory":
+            self.values |= {"memory": None if value == AUTO else value, "memory_auto": value == AUTO}
+        else:
+            self.values[key.replace("-", "_")] = value
+        self.origins[key] = origin
+
+    def _is_said_twice(self, name: str, origin: str) -> bool:
+        """Whether the same side says it again; the command line may say another thing than the script."""
+        before = self.origins.get(f"grid.{name}")
+        return before is not None and (before == COMMAND_LINE) == (origin == COMMAND_LINE)
+
+    def settings(self) -> Settings:
+        return Settings(
+            **self.values,
+            env=self.named["env"],
+            mounts=tuple(self.named["mount"].values()),
+            grid=tuple(self.named["grid"].values()),
+            over=tuple(self.over.get("options") or self.over.get("script") or ()),
+            origins=self.origins,
+        )
+
+
+def _named(key: str, value: Any, environ: Mapping[str, str]) -> tuple[str, Any]:
+    if key == "env":
+        return _variable(value, environ)
+    return (value.name, value) if key == "grid" else (value.partition(":")[0], value)
+
+
+def _contradictions(origins: Mapping[str, str]) -> list[UsageError]:
+    said = {key.partition(".")[0]: origin for key, origin in origins.items()}
+    varying = [key for key in VARYING if key in said]
+    if len(varying) < 2:  # noqa: PLR2004  one says what the tasks are, two contradict each other
+        return []
+    where = " and ".join(
+        f"--{key}" if said[key] == COMMAND_LINE else f"{key} in {said[key]}" for key in varying
+    )
+    return [
+        UsageError(
+            f"{where} can't go together: each of them says what the tasks are.",
+            next_step="Keep one. A table for --params can have any combination of values, one a row.",
+        )
+    ]
 
 
 def _read(key: str, text: str) -> Any:
@@ -169,6 +310,7 @@ def _at(error: UsageError, key: str, origin: str) -> UsageError:
     return UsageError(f"{where}: {error.sentence}", next_step=error.next_step)
 
 
-def _together(mistakes: Sequence[OffloadError]) -> UsageError:
+def together(mistakes: Sequence[OffloadError]) -> UsageError:
+    """All mistakes as one."""
     steps = dict.fromkeys(error.next_step for error in mistakes if error.next_step)
     return UsageError("\n".join(error.sentence for error in mistakes), next_step="\n".join(steps))

@@ -8,7 +8,7 @@ if the job had ended before the stream was opened; a launcher that shuts down en
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -137,11 +137,17 @@ def follow_events(api: Api, job: str, *, after: int = 0) -> Iterator[EventView]:
             pauses.wait()
 
 
-def _events(api: Api, job: str, after: int) -> Iterator[EventView]:
+def past_events(api: Api, job: str, kinds: Sequence[str]) -> list[EventView]:
+    """What has happened to the job until now, of these kinds, oldest first."""
+    query = urlencode([("follow", "false"), *(("kind", kind) for kind in kinds)])
+    return api.patiently(lambda: [*_events(api, job, 0, query)])
+
+
+def _events(api: Api, job: str, after: int, query: str = "follow=true") -> Iterator[EventView]:
     with api.dial(_SILENCE) as connection:
         response = connection.request(
             "GET",
-            f"/v1/jobs/{quote(job, safe='')}/events?follow=true",
+            f"/v1/jobs/{quote(job, safe='')}/events?{query}",
             headers={"Last-Event-ID": str(after), "Accept": "text/event-stream"},
         )
         for line in _lines(response.chunks()):

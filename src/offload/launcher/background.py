@@ -17,11 +17,12 @@ class Background:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Run ``work`` until it returns, again and again as long as it raises."""
+    def start(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        """Run ``work`` until it returns, again and again as long as it raises; cancel it to end it."""
         task = asyncio.create_task(_insist(name, work), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def aclose(self) -> None:
         """End all of it, and wait until it has ended."""

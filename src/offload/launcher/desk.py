@@ -9,6 +9,7 @@ got lost is handed out again, a completion that was counted is settled again.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -24,7 +25,8 @@ from offload.wire.runner_protocol import PROTOCOL_VERSION, Hello, LeaseRequest, 
 TTL: Final = 60.0
 """Seconds after which a silent runner's lease may be lost."""
 POLL: Final = 20.0
-"""Seconds that a call with nothing to say waits; three of them fit into a lease."""
+"""Seconds that a call with nothing to say waits at most; three of them fit into a lease."""
+_SPREAD: Final = (0.5, 1.0)
 
 
 class Desk:
@@ -71,6 +73,8 @@ class Desk:
             stdin=spec.stdin,
             poll=self._poll,
             lease_ttl=self._ttl,
+            test_preemption=spec.test_preemption,
+            parameters=spec.parameters,
         )
 
     async def lease(self, request: LeaseRequest) -> LeaseResponse:
@@ -80,10 +84,13 @@ class Desk:
             PoolReleasedError: the runner's pool is done, or the runner was seen to have ended.
         """
         job = job_of_pool(pool_of_runner(RunnerId(request.runner)))
-        runner = f"runner:{request.runner}"
+        topics = [f"desk:{job}", f"runner:{request.runner}"]
+        if request.free_slots:
+            topics.append(f"idle:{job}")
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._poll
-        with self._newest_call(request.runner) as call, self._hub.listen(f"desk:{job}", runner) as bell:
+        # A thousand runners that were started together don't call together for ever.
+        deadline = loop.time() + self._poll * random.uniform(*_SPREAD)  # noqa: S311  guards nothing
+        with self._newest_call(request.runner) as call, self._hub.listen(*topics) as bell:
             while self._newest.get(request.runner) is call:
                 response = await self._exchange(request)
                 if response != LeaseResponse() or self._hub.stopping:
@@ -106,5 +113,5 @@ class Desk:
     async def _exchange(self, request: LeaseRequest) -> LeaseResponse:
         done = await self._store.run(leases.exchange, request, self._clock.now(), self._ttl)
         if done.changed:
-            self._hub.job_changed(done.job, desk=done.concerns_others)
+            self._hub.job_changed(done.job, idle=done.concerns_others)
         return done.response

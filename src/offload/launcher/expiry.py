@@ -76,5 +76,6 @@ class Expiry:
             sentence=f"The runner fell silent {now - since + self._ttl:.0f} s ago, and isn't seen running.",
         )
         lost = await self._store.run(pools.ended, runner, reason, now)
-        self._hub.job_changed(job, desk=True)
+        self._hub.job_changed(job, idle=True)
+        self._hub.ring(f"runner:{runner}")
         return lost

@@ -4,9 +4,9 @@ A wake-up is a hint and carries nothing. Whoever is woken reads the store; whoev
 launcher was restarted in between, reads it after a while anyway. So nothing that is promised depends on the
 hub, only how soon. Everything here belongs to one event loop.
 
-Topics: ``job:ID`` when anything about a job changed, ``desk:ID`` when its waiting runners may be told
-something, ``logs:ID`` when it printed, ``runner:ID`` when that runner called again, ``events`` when
-anything happened to any job.
+Topics: ``job:ID`` when anything about a job changed, ``desk:ID`` when all of its waiting runners may be told
+something, ``idle:ID`` when those without a task may, ``logs:ID`` when it printed, ``runner:ID`` when that
+runner called again or was seen to have ended, ``events`` when anything happened to any job.
 """
 
 from __future__ import annotations
@@ -75,11 +75,20 @@ class Hub:
         for bell in self._bells.get(topic, ()):
             bell.ring(topic)
 
-    def job_changed(self, job: str, *, desk: bool = False) -> None:
-        """Something about a job changed; ``desk``: its waiting runners may be told something."""
+    def job_changed(self, job: str, *, desk: bool = False, idle: bool = False) -> None:
+        """Something about a job changed.
+
+        Args:
+            job: its id.
+            desk: all of its waiting runners may be told something. Each of them asks the store then, so what
+                happens to one of a thousand must not wake the others.
+            idle: those without a task may.
+        """
         self.ring(f"job:{job}")
         if desk:
             self.ring(f"desk:{job}")
+        if idle:
+            self.ring(f"idle:{job}")
         self.ring(EVENTS)
         for call in self._on_job:
             call(job)

@@ -1,4 +1,7 @@
-"""Removes what nobody needs: results and logs past their retention, and content that nothing refers to.
+"""Removes what nobody needs: results, logs and events past their retention, and content without references.
+
+The job itself stays listed, with its tasks and attempts; of its events only the word stays that its results
+are removed.
 
 Nothing is counted. What a job or a manifest needs is a row, so garbage is what no row names and nobody
 asked for during the grace period; a client that is about to submit is always inside it. A launcher that
@@ -18,7 +21,7 @@ from offload.launcher.clock import Clock
 from offload.launcher.content import Content
 from offload.launcher.hub import Hub
 from offload.launcher.log_keeper import LogKeeper
-from offload.store import jobs, manifests
+from offload.store import events, jobs, manifests
 from offload.store.blobs import StoredBlob
 from offload.store.engine import Store
 
@@ -29,7 +32,8 @@ SETTLE: Final = 60.0
 """Seconds after the start of an idle launcher until its first round; its first command goes first."""
 GRACE: Final = 3600.0
 """Seconds for which something that nobody refers to is kept after it was last wanted."""
-_BATCH: Final = 500
+BATCH: Final = 500
+"""How many blobs or events are removed at once, so that nobody waits long for the store."""
 
 
 class Janitor:
@@ -84,6 +88,10 @@ class Janitor:
             return 0
         expired = await self._store.run(jobs.expired, now - self._retention)
         for job in expired:
+            # All before the mark that this job is done: whoever is killed in between begins with it again.
+            for forget in (events.forget, manifests.forget_results):
+                while await self._store.run(forget, job, limit=BATCH) == BATCH:
+                    pass
             # The store says so first: a log that is gone without a word would look like one that never was.
             await self._store.run(jobs.remove_results, job, now)
             await self._logs.remove(job)
@@ -108,4 +116,4 @@ class Janitor:
 
 def _batches(stored: list[StoredBlob]) -> list[list[str]]:
     digests = (blob.digest for blob in stored)
-    return list(iter(lambda: list(itertools.islice(digests, _BATCH)), []))
+    return list(iter(lambda: list(itertools.islice(digests, BATCH)), []))

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from offload.backends.contract import Endpoint, no_endpoint
 from offload.backends.registry import load
 from offload.launcher.background import Background
 from offload.launcher.clock import Clock, SystemClock
-from offload.launcher.clusters import Clusters, ClusterSettings, Loader
+from offload.launcher.cluster_changes import ClusterChanges
+from offload.launcher.clusters import Cluster, Clusters, ClusterSettings, Loader, open_cluster
 from offload.launcher.content import Content
 from offload.launcher.desk import POLL, TTL, Desk
 from offload.launcher.expiry import Expiry
 from offload.launcher.hub import Hub
+from offload.launcher.identity import identity_of, place_of
 from offload.launcher.idle import Idle
 from offload.launcher.janitor import GRACE, Janitor
 from offload.launcher.log_keeper import LogKeeper
 from offload.launcher.observer import Observer
+from offload.launcher.parameters import TaskParameters
 from offload.launcher.reconciler import Reconciler
 from offload.launcher.submissions import Submissions
 from offload.launcher.tokens import Tokens
-from offload.store import jobs
+from offload.store import jobs, owner
 from offload.store.blobs import BlobFiles
 from offload.store.engine import Store
 from offload.wire.api import API_VERSION, LauncherView
@@ -38,6 +42,7 @@ class Config:
         data: directory of everything that survives it.
         store: SQLAlchemy URL.
         address: where runners dial.
+        settings_file: where clusters are added and removed; need not exist.
         clusters: where jobs can run.
         listening: where people reach it.
         retention: seconds for which results and logs are kept; None is for ever.
@@ -45,11 +50,13 @@ class Config:
         ttl: seconds after which a silent runner's lease may be lost.
         poll: seconds that a lease call with nothing to say waits.
         grace: seconds for which the janitor spares what was just wanted.
+        endpoint: opens the place where runners are served that arrive through a tunnel.
     """
 
     data: Path
     store: str
     address: str
+    settings_file: Path
     clusters: Sequence[ClusterSettings] = ()
     listening: tuple[str, ...] = ()
     retention: float | None = None
@@ -57,6 +64,7 @@ class Config:
     ttl: float = TTL
     poll: float = POLL
     grace: float = GRACE
+    endpoint: Callable[[], Awaitable[Endpoint]] = no_endpoint
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,15 +81,16 @@ class Launcher:
     logs: LogKeeper
     desk: Desk
     submissions: Submissions
+    parameters: TaskParameters
     reconciler: Reconciler
-    observers: dict[str, Observer]
+    changes: ClusterChanges
     expiry: Expiry
     janitor: Janitor
     idle: Idle
     user: str
     started: float
+    background: Background
     end: Callable[[], None] = lambda: None
-    background: Background = field(default_factory=Background)
 
     @classmethod
     def open(cls, config: Config, *, clock: Clock | None = None, loader: Loader = load) -> Launcher:
@@ -89,16 +98,36 @@ class Launcher:
 
         Raises:
             SettingsError: the store's URL or a cluster's settings aren't valid.
-            StoreError: the store can't be opened.
+            StoreError: the store can't be opened, or is another launcher's.
         """
         clock = clock or SystemClock()
         hub = Hub()
-        store = Store.open(config.store)
+        store = _open_store(config)
         tokens = Tokens.open(config.data / "secret")
-        clusters = Clusters.open(config.clusters, config.data / "clusters", clock, loader)
+
+        def opener(wanted: ClusterSettings) -> Cluster:
+            return open_cluster(
+                wanted,
+                config.data / "clusters",
+                loader,
+                listening=config.listening,
+                endpoint=config.endpoint,
+            )
+
+        clusters = Clusters.open(config.clusters, clock, opener)
         content = Content(BlobFiles(config.data / "blobs"), store, clock)
         logs = LogKeeper(config.data / "logs", store, hub)
-        observers = {cluster.name: Observer(cluster, store, hub, clock) for cluster in clusters}
+        reconciler = Reconciler(store, hub, clusters, tokens, clock, address=config.address)
+        background = Background()
+        changes = ClusterChanges(
+            config.settings_file,
+            clusters,
+            background,
+            store,
+            opener=opener,
+            observe=lambda cluster: Observer(cluster, store, hub, clock),
+            retell=reconciler.retell,
+        )
         return cls(
             config=config,
             clock=clock,
@@ -110,20 +139,21 @@ class Launcher:
             logs=logs,
             desk=Desk(store, hub, clock, ttl=config.ttl, poll=config.poll),
             submissions=Submissions(store, hub, clusters, content, clock),
-            reconciler=Reconciler(store, hub, clusters, tokens, clock, address=config.address),
-            observers=observers,
-            expiry=Expiry(store, hub, observers, clock, ttl=config.ttl),
+            parameters=TaskParameters(store, content),
+            reconciler=reconciler,
+            changes=changes,
+            expiry=Expiry(store, hub, changes.observers, clock, ttl=config.ttl),
             janitor=Janitor(store, content, logs, hub, clock, retention=config.retention, grace=config.grace),
             idle=Idle(store, clock, config.idle_limit),
             user=getpass.getuser(),
             started=clock.now(),
+            background=background,
         )
 
     def start(self, end: Callable[[], None]) -> None:
         """Begin to work; ``end`` is called when the launcher should end."""
         self.end = end
-        for name, observer in self.observers.items():
-            self.background.start(f"observer of {name}", observer.run)
+        self.changes.start()
         self.background.start("reconciler", self.reconciler.run)
         self.background.start("expiry", self.expiry.run)
         self.background.start("janitor", self.janitor.run)
@@ -152,3 +182,13 @@ class Launcher:
             blobs=len(blobs),
             blob_bytes=sum(blob.size for blob in blobs),
         )
+
+
+def _open_store(config: Config) -> Store:
+    store = Store.open(config.store)
+    try:
+        store.run_now(owner.claim, identity_of(config.data), place_of(config.data))
+    except BaseException:
+        store.close()
+        raise
+    return store

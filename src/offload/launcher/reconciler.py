@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Final, assert_never
+from urllib.parse import unquote, urlsplit
 
 from offload.backends.contract import Pool
-from offload.errors import OffloadError
+from offload.errors import OffloadError, RefusedError
 from offload.launcher.clock import Clock, pauses
 from offload.launcher.clusters import Clusters
 from offload.launcher.hub import Hub
@@ -49,6 +51,7 @@ class Reconciler:
         self._address = address
         self._due: set[str] = set()
         self._workers: dict[str, asyncio.Task[None]] = {}
+        self._told: set[str] = set()
         self._look = asyncio.Event()
         hub.on_job(self.poke)
 
@@ -70,6 +73,11 @@ class Reconciler:
         self._look.set()
         if job not in self._workers:
             self._workers[job] = asyncio.create_task(self._work(job), name=f"reconcile {job}")
+
+    def retell(self, job: str) -> None:
+        """Tell the cluster's backend anew what is wanted of a job: it is another one than before."""
+        self._told.discard(job)
+        self._hub.job_changed(job)
 
     async def aclose(self) -> None:
         """Stop in the middle of whatever is under way; the next launcher takes the same steps."""
@@ -113,12 +121,16 @@ class Reconciler:
     async def step(self, job: str) -> bool:
         """Take the step that is due; whether there was one."""
         facts = await self._store.run(jobs.facts, job)
-        step = None if facts is None else plan(*facts)
+        if facts is None:
+            return False
+        state, target, counts, pool = facts
+        # A backend may have forgotten its wishes with the launcher that ended: each is told anew once.
+        step = plan(state, target, counts, pool if job in self._told else replace(pool, wanted=None))
         if step is None:
             return False
         _log.info("Job %s: %s", job, step, extra={"action": type(step).__name__.lower(), "job": job})
         await self._take(JobId(job), step)
-        self._hub.job_changed(job, desk=True)
+        self._hub.job_changed(job, desk=isinstance(step, Release), idle=True)
         return True
 
     async def _take(self, job: JobId, step: Step) -> None:
@@ -144,10 +156,23 @@ class Reconciler:
             launcher=self._address,
             submitted=view.created,
             grace=view.spec.grace,
+            name=view.spec.name,
+            home=unquote(urlsplit(view.spec.home).path) or "/",
+            time_limit=view.spec.time_limit,
+            tasks=view.counts.total,
+            image=view.spec.image,
+            profile=view.spec.profile,
+            mounts=view.spec.mounts,
+            queue=view.spec.queue,
         )
-        async with asyncio.timeout(_PATIENCE):
-            await self._clusters.backend(view.spec.cluster).scale(pool, runners)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._clusters.backend(view.spec.cluster).scale(pool, runners)
+        except RefusedError as error:
+            no = Reason(code=ReasonCode.REFUSED, sentence=error.sentence, words=error.words)
+            await self._store.run(pools.refuse, pool.id, no)
         await self._store.run(pools.told, pool.id, runners)
+        self._told.add(job)
         if view.reason is not None and view.reason.code is ReasonCode.UNKNOWN:
             await self._say(job, None)
 
@@ -156,6 +181,7 @@ class Reconciler:
         async with asyncio.timeout(_PATIENCE):
             await self._clusters.backend(view.spec.cluster).release(pool_id(job))
         await self._store.run(pools.released, pool_id(job))
+        self._told.discard(job)
 
 
 def _trouble(error: Exception) -> Reason:

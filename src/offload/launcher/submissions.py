@@ -15,8 +15,10 @@ from offload.launcher.content import Content
 from offload.launcher.hub import Hub
 from offload.model.array import Array, parse_array
 from offload.model.manifest import is_digest
+from offload.model.parameters import Parameters, is_sound, name_mistakes
+from offload.model.placement import pattern_mistakes
 from offload.model.resources import MAX_CPUS, MAX_SECONDS
-from offload.model.spec import Spec
+from offload.model.spec import MOST_RUNNING, Spec
 from offload.store import jobs
 from offload.store.engine import Store
 from offload.wire.api import JobView, Submission
@@ -53,7 +55,7 @@ class Submissions:
         check(submission)
         if known := await self._store.run(jobs.submitted_before, submission.key):
             return known, False
-        spec = await self._clusters.admit(submission.spec)
+        spec = await self._clusters.admit(submission.spec, user)
         async with self._content.lock:
             if spec.stdin and (missing := await self._content.missing([spec.stdin])):
                 raise BlobMissingError(
@@ -64,6 +66,15 @@ class Submissions:
         if new:
             self._hub.job_changed(view.id)
         return view, new
+
+    async def admit(self, submission: Submission, user: str) -> Spec:
+        """What a submission would become.
+
+        Raises:
+            UsageError: it would be refused.
+        """
+        check(submission)
+        return await self._clusters.admit(submission.spec, user)
 
     async def rerun(self, job: str, key: str, user: str) -> tuple[JobView, bool]:
         """Accept the same spec as a new job.
@@ -77,8 +88,9 @@ class Submissions:
             f"The files that job {job} was sent with aren't with the launcher any more.",
             next_step="Submit the script again from its directory.",
         )
-        if not await self._content.has_manifest(spec.snapshot):
-            raise gone
+        for digest in jobs.manifests_of(spec):
+            if not await self._content.has_manifest(digest):
+                raise gone
         try:
             return await self.submit(Submission(spec=spec, key=key), user)
         except BlobMissingError as error:
@@ -128,8 +140,40 @@ def _about_spec(spec: Spec) -> Iterator[str]:
         yield f"The standard input {spec.stdin!r} isn't a digest."
     if not spec.home.startswith("file://"):
         yield f"The home {spec.home!r} isn't a file:// address."
+    yield from _about_parameters(spec)
     if wrong := sorted(name for name in spec.env if not name or "=" in name):
         yield f"These aren't names of variables: {', '.join(map(repr, wrong))}."
+
+
+def _about_parameters(spec: Spec) -> Iterator[str]:
+    parameters = spec.parameters
+    if parameters is not None:
+        yield from _about_tasks(spec, parameters)
+    if spec.results is not None:
+        names = parameters.names if parameters else ()
+        unique = parameters is not None and parameters.table is None
+        yield from (
+            f"The place of results isn't valid: {sentence}"
+            for sentence in pattern_mistakes(spec.results, names, is_array=spec.is_array, unique=unique)
+        )
+
+
+def _about_tasks(spec: Spec, parameters: Parameters) -> Iterator[str]:
+    table = parameters.table
+    if bool(parameters.grid) == (table is not None):
+        yield "Parameters are either a grid or a table."
+        return
+    yield from name_mistakes(parameters.names)
+    wrong = [axis.name for axis in parameters.grid if not is_sound(axis)]
+    if wrong:
+        yield f"These parameters have no values, or a step of 0: {', '.join(wrong)}."
+        return
+    if table and not all(map(is_digest, filter(None, (table.digest, table.files or table.digest)))):
+        yield "The table of parameters isn't named by a digest."
+    indices = [range(first, last + 1, step) for first, last, step in spec.array.ranges]
+    first, last = min(part[0] for part in indices), max(part[-1] for part in indices)
+    if not spec.is_array or first < 1 or last > parameters.count:
+        yield f"The indices of the tasks are from 1 to {parameters.count}, the number of their parameters."
 
 
 def _about_limits(spec: Spec) -> Iterator[str]:
@@ -146,3 +190,5 @@ def _about_limits(spec: Spec) -> Iterator[str]:
         yield f"The grace period is from 0 to {MAX_GRACE:g} s, not {spec.grace}."
     if not 0 <= spec.retries <= MAX_RETRIES:
         yield f"Retries are from 0 to {MAX_RETRIES}, not {spec.retries}."
+    if spec.max_running is not None and not 1 <= spec.max_running <= MOST_RUNNING:
+        yield f"From 1 to {MOST_RUNNING} tasks may run at a time, not {spec.max_running}."

@@ -14,7 +14,7 @@ from offload.model.reasons import Reason, ReasonCode
 from offload.model.states import State, Target
 
 MAX_RUNNERS: Final = 64
-"""Runners wanted for one pool at a time, however many tasks wait."""
+"""Runners wanted for one pool at a time, however many tasks wait, unless the job says how many."""
 MAX_EARLY_DEATHS: Final = 5
 """Runners in a row that may end before they say hello."""
 
@@ -38,6 +38,7 @@ class PoolFacts:
         early_deaths: runners in a row that ended before they said hello.
         last_words: why the latest of them ended.
         refused: why the cluster rejects the pool for good, if it does.
+        max_running: how many tasks the job lets run at a time, or None.
     """
 
     wanted: int | None = None
@@ -45,6 +46,7 @@ class PoolFacts:
     early_deaths: int = 0
     last_words: str = ""
     refused: Reason | None = None
+    max_running: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def plan(state: State, target: Target, counts: Counts, pool: PoolFacts) -> Step 
         return FailPending(pool.refused)
     if counts.pending and pool.early_deaths >= MAX_EARLY_DEATHS:
         return FailPending(_no_runner_survives(pool))
-    wanted = min(counts.pending + counts.running, MAX_RUNNERS)
+    wanted = min(counts.pending + counts.running, pool.max_running or MAX_RUNNERS)
     return None if wanted == pool.wanted else Scale(wanted)
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from offload.model.outcome import Outcome
-from offload.model.reasons import NOT_CHARGED, Reason, ReasonCode
+from offload.model.reasons import NOT_CHARGED, OWN_DOING, Reason, ReasonCode
 from offload.model.states import AttemptState, State, Target
 
 MAX_LOST: Final = 20
@@ -114,7 +114,7 @@ def decide(task: TaskFacts, wish: Wish, event: TaskEvent) -> Decision | None:
         case Completed(token, outcome):
             return _complete(task, wish, outcome) if task.token == token else None
         case Lost(token, reason):
-            return _lose(task, wish, reason) if task.token == token else None
+            return _end_lost(task, wish, reason) if task.token == token else None
         case CancelRequested():
             return _end_pending(task, State.CANCELLED, CANCELLED_BEFORE_START)
         case Refused(reason):
@@ -150,6 +150,10 @@ def _complete(task: TaskFacts, wish: Wish, outcome: Outcome) -> Decision:
         return Decision(task=_ended(task, State.CANCELLED), attempt=AttemptState.CANCELLED, reason=reason)
     if reason.code in NOT_CHARGED:
         return _lose(task, wish, reason)
+    return _fail(task, wish, reason)
+
+
+def _fail(task: TaskFacts, wish: Wish, reason: Reason) -> Decision:
     charged = replace(task, charged=task.charged + 1)
     again = charged.charged <= wish.retries
     return Decision(
@@ -157,6 +161,12 @@ def _complete(task: TaskFacts, wish: Wish, outcome: Outcome) -> Decision:
         attempt=AttemptState.FAILED,
         reason=reason,
     )
+
+
+def _end_lost(task: TaskFacts, wish: Wish, reason: Reason) -> Decision:
+    if reason.code in OWN_DOING and wish.target is Target.DONE:
+        return _fail(task, wish, reason)
+    return _lose(task, wish, reason)
 
 
 def _lose(task: TaskFacts, wish: Wish, reason: Reason) -> Decision:

@@ -1,19 +1,25 @@
 """The indices of a job's tasks: ``1-20``, ``0-99:10``, ``1,3,5-9``.
 
-Kept as the ranges that were written, so that a large array is a short value.
+Kept as the ranges that were written, so that an array is a short value however many tasks it has. Whatever is
+asked of it costs as much as it has ranges, never as much as it has tasks: which index stands at a position,
+whether an index is one of them, and which come next.
 """
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
+from math import gcd
 from typing import Final
 
 from offload.errors import UsageError
 
-MAX_TASKS: Final = 100_000
-"""Tasks of one job; an array beyond that is refused rather than served slowly."""
+MAX_TASKS: Final = 1_000_000
+"""Tasks of one job. Its table, log and results are one person's to look through, and every task that has
+begun is a row of the store while the job is listed; what needs more is better cut into several jobs."""
 _PART: Final = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?")
 _SYNTAX: Final = "Write it like 1-20, 0-99:10 or 1,3,5-9."
 
@@ -25,14 +31,66 @@ class Array:
     ranges: tuple[tuple[int, int, int], ...] = ((1, 1, 1),)
 
     def __iter__(self) -> Iterator[int]:
-        for first, last, step in self.ranges:
-            yield from range(first, last + 1, step)
+        for part in self._parts():
+            yield from part
 
     def __len__(self) -> int:
-        return sum(len(range(first, last + 1, step)) for first, last, step in self.ranges)
+        return sum(map(len, self._parts()))
+
+    def __contains__(self, index: object) -> bool:
+        return any(index in part for part in self._parts())
 
     def __str__(self) -> str:
         return ",".join(_text(*part) for part in self.ranges)
+
+    def _parts(self) -> Iterator[range]:
+        return (range(first, last + 1, step) for first, last, step in self.ranges)
+
+    def between(self, begin: int, end: int) -> list[int]:
+        """The indices at the positions from ``begin`` to before ``end``, counted from 0."""
+        found: list[int] = []
+        for part in self._parts():
+            found += part[max(begin, 0) : max(end, 0)]
+            begin, end = begin - len(part), end - len(part)
+            if end <= 0:
+                break
+        return found
+
+    def since(self, position: int) -> Array:
+        """What is left of the array from a position on; it may be empty."""
+        left: list[tuple[int, int, int]] = []
+        for part in self._parts():
+            if rest := part[max(position, 0) :]:
+                left.append((rest[0], rest[-1], rest.step))
+            position -= len(part)
+        return Array(tuple(left))
+
+    def above(self, index: int | None) -> Iterator[int]:
+        """The indices above one (None: all of them), smallest first."""
+        parts = self._parts() if index is None else (_above(part, index) for part in self._parts())
+        return heapq.merge(*parts)
+
+    def has_duplicates(self) -> bool:
+        """Whether an index appears twice."""
+        if len(self.ranges) ** 2 <= len(self):
+            return any(_meet(one, other) for one, other in combinations(self._parts(), 2))
+        return len(set(self)) != len(self)  # many short ranges: comparing each with each would take longer
+
+
+def _above(part: range, index: int) -> range:
+    return part[max(0, (index - part.start) // part.step + 1) :]
+
+
+def _meet(one: range, other: range) -> bool:
+    """Whether two ranges have an index in common: one of both congruences, between the ends of both."""
+    low, high = max(one[0], other[0]), min(one[-1], other[-1])
+    shared = gcd(one.step, other.step)
+    if low > high or (other.start - one.start) % shared:
+        return False
+    steps = other.step // shared
+    inverse = pow(one.step // shared, -1, steps)
+    common = one.start + one.step * ((other.start - one.start) // shared * inverse % steps)
+    return low + (common - low) % (one.step * steps) <= high
 
 
 def _text(first: int, last: int, step: int) -> str:
@@ -64,9 +122,10 @@ def parse_array(text: str) -> Array:
             raise _refuse(text, at, len(part), "this range is empty." if step else "a step of 0 never ends.")
         ranges.append((first, last, step))
         at += len(part) + 1
+    total = sum((last - first) // step + 1 for first, last, step in ranges)
+    if total > MAX_TASKS:
+        raise _refuse(text, 0, len(text), f"{total:,} tasks are more than the {MAX_TASKS:,} of one job.")
     array = Array(tuple(ranges))
-    if len(array) > MAX_TASKS:
-        raise _refuse(text, 0, len(text), f"{len(array)} tasks are more than the {MAX_TASKS} of one job.")
-    if len(set(array)) != len(array):
+    if array.has_duplicates():
         raise _refuse(text, 0, len(text), "an index appears twice.")
     return array

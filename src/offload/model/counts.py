@@ -14,3 +14,8 @@ class Counts:
     succeeded: int = 0
     failed: int = 0
     cancelled: int = 0
+
+    @property
+    def total(self) -> int:
+        """All tasks."""
+        return self.pending + self.running + self.succeeded + self.failed + self.cancelled

@@ -40,5 +40,5 @@ def runner_id(pool: PoolId, number: int) -> RunnerId:
 
 
 def pool_of_runner(runner: RunnerId) -> PoolId:
-    """The pool that a runner belongs to."""
-    return PoolId(runner.rpartition("-")[0])
+    """The pool that a runner belongs to: the first two parts of its name, whatever a backend adds to it."""
+    return PoolId("-".join(runner.split("-", 2)[:2]))

@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from offload.errors import ManifestInvalidError
@@ -39,8 +39,7 @@ class Kind(StrEnum):
     LINK = "l"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One line of a manifest.
 
     Attributes:
@@ -105,7 +104,7 @@ def parents(path: bytes) -> list[bytes]:
 
 
 def _line(entry: Entry) -> str:
-    fields = f"{entry.kind.value} {entry.mode:o} {entry.size} {entry.digest[7:] or '-'} {_quote(entry.path)}"
+    fields = f"{entry.kind} {entry.mode:o} {entry.size} {entry.digest[7:] or '-'} {_quote(entry.path)}"
     return f"{fields} {_quote(entry.target)}\n" if entry.kind is Kind.LINK else f"{fields}\n"
 
 

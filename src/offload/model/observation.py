@@ -27,13 +27,15 @@ class Observation:
         pool: whose runner it is.
         runner: which one; None speaks of the whole pool (for example: the cluster refuses it).
         phase: what was seen. ``ended`` and ``gone`` promise that no process of the runner is left.
-        reason: why it waits, ended or is unknown. ``refused`` means: for good.
+        reason: why it waits, ended or is unknown.
+        final: the cluster will never run this pool, for this reason: its tasks fail now instead of waiting.
     """
 
     pool: PoolId
     phase: Phase
     runner: RunnerId | None = None
     reason: Reason | None = None
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ class Outcome:
     """The report of a finished attempt.
 
     Attributes:
-        exit_status: of the command, 128 + n for signal n; None when the command never started.
+        exit_status: of the command, 128 + n for signal n. As a shell says it, 127 for a command that isn't
+            there and 126 for one that can't be executed. None when it didn't come to executing it.
         reason: why it is not a success; None is a success. A runner never sends one with exit status 0
             unless something of Offload failed (for example results that could not be kept).
         use: what it used.

@@ -16,6 +16,7 @@ class ReasonCode(StrEnum):
     EXIT = "exit"
     SIGNAL = "signal"
     OUT_OF_MEMORY = "out_of_memory"
+    OUT_OF_DISK = "out_of_disk"
     TIMEOUT = "timeout"
     COMMAND_NOT_FOUND = "command_not_found"
     RESULTS_LOST = "results_lost"
@@ -29,6 +30,7 @@ class ReasonCode(StrEnum):
     WAITING_FOR_CAPACITY = "waiting_for_capacity"
     WAITING_FOR_QUOTA = "waiting_for_quota"
     STAGING = "staging"
+    LAUNCHER_UNREACHABLE = "launcher_unreachable"
     CANCELLED = "cancelled"
     REFUSED = "refused"
     UNKNOWN = "unknown"
@@ -38,6 +40,9 @@ NOT_CHARGED: Final = frozenset(
     {ReasonCode.EVICTED, ReasonCode.PREEMPTED, ReasonCode.NODE_LOST, ReasonCode.RUNNER_LOST}
 )
 """Losses that are no fault of the task: it is run again without using up ``--retries``."""
+
+OWN_DOING: Final = frozenset({ReasonCode.OUT_OF_MEMORY, ReasonCode.OUT_OF_DISK, ReasonCode.TIMEOUT})
+"""What takes a runner down because of its task: the attempt failed, although nobody reported its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,6 +100,16 @@ def format_memory(size: float) -> str:
     return f"{value:.3g} TiB"
 
 
+def format_size(count: float) -> str:
+    """``1 byte``, ``34 kB``, ``1.4 GB``: sizes of files, in powers of 1000 as file managers show them."""
+    value = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:  # noqa: PLR2004  SI prefixes
+            return f"{value:.3g} {unit}" if value != 1 or unit != "bytes" else "1 byte"
+        value /= 1000
+    return f"{value:.3g} TB"
+
+
 def format_cpus(cpus: float) -> str:
     """``2 CPUs``, ``1 CPU``, ``0.5 CPUs``."""
     return f"{cpus:g} CPU" if cpus == 1 else f"{cpus:g} CPUs"

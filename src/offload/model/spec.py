@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from offload.model.array import Array
+from offload.model.parameters import Parameters
 from offload.model.resources import Resources
 
+MOST_RUNNING: Final = 1000
+"""Tasks of one job that may run at a time."""
 DEFAULT_GRACE: Final = 10.0
 """Seconds between SIGTERM and SIGKILL: R and Python need one or two to save what they have."""
 
@@ -25,12 +28,23 @@ class Spec:
         directory: where below the snapshot's root the command starts, POSIX and relative; ``.`` is the root.
         resources: what one task needs.
         array: the indices of the tasks.
-        is_array: whether an array was asked for; a plain job has one task, with index 1.
+        is_array: whether many tasks were asked for; a plain job has one task, with index 1.
+        parameters: what makes the tasks differ; None when only their indices do.
+        results: where below ``home`` the files of a task go, with ``{job}``, ``{task}`` and parameters in it;
+            None is ``results/{job}/{task}`` for many tasks, and ``home`` itself for one.
         time_limit: seconds of wall time per attempt, or None.
         grace: seconds between SIGTERM and SIGKILL.
+        max_running: how many of the tasks may run at a time; None is as many as the cluster has room for.
         retries: how many failed attempts of one task are repeated.
         env: variables that the command sees, above those of the cluster.
         stdin: digest of the blob that is the standard input; None is empty input.
+        image: container image that the command runs in; None is the cluster's own for this language.
+        profile: name of one of the cluster's profiles.
+        mounts: names of the cluster's mounts that the command sees, ``NAME`` or ``NAME:/path``.
+        queue: the cluster's queue that the job waits in.
+        test_preemption: seconds after which each task's first attempt is interrupted on purpose, or None.
+        left_open: which of ``cpus``, ``memory`` and ``gpus`` nobody asked for, so that the profile or the
+            cluster decides; empty once a job is accepted.
     """
 
     command: tuple[str, ...]
@@ -42,8 +56,17 @@ class Spec:
     resources: Resources = field(default_factory=Resources)
     array: Array = field(default_factory=Array)
     is_array: bool = False
+    parameters: Parameters | None = None
+    results: str | None = None
     time_limit: float | None = None
     grace: float = DEFAULT_GRACE
+    max_running: int | None = None
     retries: int = 0
     env: dict[str, str] = field(default_factory=dict)
     stdin: str | None = None
+    image: str | None = None
+    profile: str | None = None
+    mounts: tuple[str, ...] = ()
+    queue: str | None = None
+    test_preemption: float | None = None
+    left_open: tuple[str, ...] = ()

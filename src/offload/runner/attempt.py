@@ -6,31 +6,46 @@ results do, and only then an outcome exists. What could not be kept turns a succ
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import select
 import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
 
-from offload.errors import OffloadError
+from offload.errors import DiskFullError, OffloadError, is_disk_full
 from offload.model.outcome import Outcome
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.use import Use
+from offload.runner.agent import Agent, AgentGone
+from offload.runner.checkpoint import Checkpoint
 from offload.runner.config import Config
+from offload.runner.delegate import Delegate
 from offload.runner.desk import Desk
-from offload.runner.environment import checkpoint_of, task_environment
+from offload.runner.environment import DEFAULTS, checkpoint_of, task_environment
 from offload.runner.execute import Command, Control, Ended, execute
+from offload.runner.inputs import Input
 from offload.runner.memory import CgroupMemory, Memory, WatchedMemory
 from offload.runner.note import read_result
 from offload.runner.patience import Dismissed, Patience
 from offload.runner.pump import Pump
 from offload.runner.sender import Sender
 from offload.runner.spool import Spool
-from offload.runner.stage import Sent, Stage
+from offload.runner.stage import Sent, Stage, Start
 from offload.runner.verdict import Cause, Facts, exit_status, judge, never_started
 from offload.runner.work import Workplace
-from offload.snapshot.checkout import Pristine
 from offload.wire.frames import Stream
 from offload.wire.runner_protocol import Lease, Welcome
-from offload.wire.trees import remove_tree
+
+_SPACE: Final = 600.0
+"""Seconds to wait for space before a task fails for the lack of it."""
+_WAITS_FOR_SPACE: Final = (
+    "The cluster's disk has no space left for the job's files. The script starts once there is some."
+)
 
 
 class Attempt:
@@ -43,6 +58,7 @@ class Attempt:
         stage: the snapshot.
         lease: which task.
         control: how others cancel, evict or drop it.
+        agent: who executes it in another container; None executes it here.
     """
 
     def __init__(
@@ -54,6 +70,7 @@ class Attempt:
         stage: Stage,
         lease: Lease,
         control: Control,
+        agent: Agent | None = None,
     ) -> None:
         self._config = config
         self._welcome = welcome
@@ -61,12 +78,18 @@ class Attempt:
         self._stage = stage
         self._lease = lease
         self._control = control
-        self._files = place.attempt / "files"
-        self._result = place.attempt / "result.json"
-        self._spool = Spool(place.attempt / "spool", task=lease.task, attempt=lease.attempt)
+        self._agent = agent
+        self._stdin: Path | None = None
+        self._saved = checkpoint_of(config, lease.task)
+        self._input = Input()
+        self._spool = Spool(place.spool, task=lease.task, attempt=lease.attempt)
 
     def run(self, patience: Patience, desk: Desk) -> Outcome | None:
-        """The outcome; None when the lease was lost meanwhile and nobody wants to know."""
+        """The outcome; None when the lease was lost meanwhile and nobody wants to know.
+
+        Raises:
+            AgentGone: nobody can know; what it printed is with the launcher.
+        """
         sender = Sender(
             self._spool,
             patience,
@@ -74,44 +97,112 @@ class Attempt:
             lost=lambda: desk.lose(self._lease.token),
             dismissed=desk.dismiss,
         )
+        checkpoint = Checkpoint(
+            self._saved, self._lease, patience, every=self._welcome.checkpoint_every, notice=self._notice
+        )
         sender.start()
         try:
-            outcome = self._outcome(sender)
+            outcome = self._outcome(sender, checkpoint)
         finally:
             self._spool.abandon()
             sender.join()
-            remove_tree(self._place.attempt)
+            self._place.clear_attempt()
         return None if self._control.will is Cause.DROP else outcome
 
-    def _outcome(self, sender: Sender) -> Outcome:
+    def _outcome(self, sender: Sender, checkpoint: Checkpoint) -> Outcome:
         try:
-            copied = self._stage.copy(self._files)
-            checkpoint_of(self._config, self._lease.task).mkdir(parents=True, exist_ok=True)
+            start = self._set_up(checkpoint)
         except (OSError, OffloadError) as error:
             return _not_staged(error)
         pump = Pump(self._spool)
-        memory = self._memory()
+        checkpoint.start()
         try:
-            ended = execute(self._command(), self._control, pump, memory)
+            with self._interrupted_once():
+                ended = self._execute(pump)
         except (OSError, subprocess.SubprocessError) as error:
             pump.finish()
+            checkpoint.finish(keep=False)
             return self._refused(error)
+        except AgentGone:
+            pump.finish()
+            checkpoint.finish(keep=True)
+            self._spool.seal()
+            sender.join()
+            raise
+        reason = self._judge(ended)
+        checkpoint.finish(keep=reason is not None and ended.cause not in (Cause.CANCEL, Cause.DROP))
+        return self._bring_home(ended, reason, start, pump, sender)
+
+    @contextlib.contextmanager
+    def _interrupted_once(self) -> Iterator[None]:
+        """With ``--test-preemption``, interrupt the first attempt while the body runs."""
+        after = self._welcome.test_preemption
+        if after is None or self._lease.attempt > 1:
+            yield
+            return
+        timer = threading.Timer(after, self._control.want, (Cause.PREEMPT,))
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+
+    def _set_up(self, checkpoint: Checkpoint) -> Start:
+        """Make everything that the script needs; on a full disk wait, because what fills disks cleans up."""
+        until, told = time.monotonic() + _SPACE, False
+        while True:
+            try:
+                self._place.prepare_attempt()
+                self._spool.open()
+                self._place.checkpoint(self._saved)
+                checkpoint.restore()
+                self._stdin = self._place.task_stdin() if self._welcome.stdin else None
+                self._input = self._stage.input_of(self._lease.task)
+                return self._stage.copy(self._place.files, self._input)
+            except (OSError, DiskFullError) as error:
+                full = isinstance(error, DiskFullError) or is_disk_full(error)
+                if not full or self._control.will is not Cause.NOTHING or time.monotonic() > until:
+                    raise
+            if self._spool.is_open and not told:
+                self._notice(_WAITS_FOR_SPACE)
+                told = True
+            select.select([self._control.fd], [], [], 1.0)
+
+    def _execute(self, pump: Pump) -> Ended:
+        if self._agent:
+            # What the container of the task has set is known there alone.
+            return Delegate(self._agent, self._command({}), self._control).run(pump)
+        memory = self._memory()
+        try:
+            return execute(self._command(os.environ), self._control, pump, memory)
         finally:
             memory.close()
-        return self._bring_home(ended, copied, pump, sender)
 
-    def _command(self) -> Command:
-        cwd = self._files / self._welcome.directory
+    def _command(self, base: Mapping[str, str]) -> Command:
+        cwd, result = self._place.files / self._welcome.directory, self._place.result
         return Command(
-            argv=self._welcome.command,
+            argv=self._argv(),
             cwd=cwd,
             env=task_environment(
-                os.environ, self._config, self._welcome, self._lease, cwd=cwd, result=self._result
+                base,
+                self._config,
+                self._welcome,
+                self._lease,
+                cwd=cwd,
+                result=result,
+                values=self._input.values,
             ),
-            stdin=self._place.stdin if self._welcome.stdin else None,
+            stdin=self._stdin,
             time_limit=self._welcome.time_limit,
             grace=self._welcome.grace,
+            memory=self._welcome.memory,
+            defaults=frozenset(DEFAULTS) - self._welcome.env.keys(),
         )
+
+    def _argv(self) -> tuple[str, ...]:
+        parameters, command = self._welcome.parameters, self._welcome.command
+        return parameters.command_of(command, self._input.values) if parameters else command
 
     def _memory(self) -> Memory:
         limit = self._welcome.memory
@@ -124,25 +215,27 @@ class Attempt:
 
     def _refused(self, error: OSError | subprocess.SubprocessError) -> Outcome:
         """The outcome of a command that did not start."""
-        if not isinstance(error, OSError) or error.filename == self._files / self._welcome.directory:
+        if not isinstance(error, OSError) or error.filename == self._place.files / self._welcome.directory:
             return _not_staged(error)
         status, reason = never_started(self._welcome.command[0], error)
         return Outcome(exit_status=status, reason=reason)
 
-    def _bring_home(self, ended: Ended, copied: Pristine, pump: Pump, sender: Sender) -> Outcome:
+    def _bring_home(
+        self, ended: Ended, reason: Reason | None, start: Start, pump: Pump, sender: Sender
+    ) -> Outcome:
         if self._control.will is Cause.DROP:
             return Outcome(exit_status=None)
-        value, complaint = read_result(self._result)
+        value, complaint = read_result(self._place.result)
         if complaint:
             self._notice(complaint)
-        sent, lost = self._send_results(copied)
+        sent, lost = self._send_results(start)
         for notice in sent.notices:
             self._notice(notice)
         self._spool.seal()
         sender.join()
         return Outcome(
             exit_status=exit_status(ended.code),
-            reason=_with(self._judge(ended), lost or pump.problem or sender.problem),
+            reason=_with(reason, lost or pump.problem or sender.problem),
             use=Use(
                 wall=ended.wall,
                 cpu=ended.cpu,
@@ -154,10 +247,10 @@ class Attempt:
             result=value,
         )
 
-    def _send_results(self, copied: Pristine) -> tuple[Sent, str]:
+    def _send_results(self, start: Start) -> tuple[Sent, str]:
         """What the launcher has, and what went wrong."""
         try:
-            return self._stage.send_results(self._files, copied), ""
+            return self._stage.send_results(self._place.files, start), ""
         except Dismissed:
             self._control.want(Cause.DROP)
             return Sent(), ""

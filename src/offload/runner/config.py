@@ -9,9 +9,12 @@ from typing import Final
 
 from offload.errors import SettingsError
 from offload.wire.runner_place import (
+    AGENT,
+    CERTIFICATE_FILE,
     CGROUP,
     CHECKPOINTS,
     DIRECTORY,
+    FILES,
     GPUS_VISIBLE,
     LAUNCHER,
     RUNNER,
@@ -29,19 +32,25 @@ class Config:
         runner: its id.
         launcher: where it dials.
         token: bearer token of its pool.
+        certificate: file with the certificate that the launcher shows; None is what the system trusts.
         directory: private to this runner.
         checkpoints: kept between the attempts of a task, and between runners where the backend can do that.
         cgroup: a delegated cgroup v2 directory without processes, or None.
         gpus_visible: what tasks get as ``CUDA_VISIBLE_DEVICES``; None leaves it alone.
+        agent: a directory shared with the agent that executes the tasks; None executes them here.
+        files: where each task finds its files; None is a new place for every attempt.
     """
 
     runner: str
     launcher: str
     token: str = field(repr=False)
+    certificate: Path | None = None
     directory: Path
     checkpoints: Path
     cgroup: Path | None = None
     gpus_visible: str | None = None
+    agent: Path | None = None
+    files: Path | None = None
 
 
 def read_config(env: Mapping[str, str]) -> Config:
@@ -64,8 +73,11 @@ def read_config(env: Mapping[str, str]) -> Config:
         runner=env[RUNNER],
         launcher=env[LAUNCHER],
         token=token,
+        certificate=Path(env[CERTIFICATE_FILE]) if env.get(CERTIFICATE_FILE) else None,
         directory=directory,
         checkpoints=Path(env.get(CHECKPOINTS) or directory / "checkpoints"),
         cgroup=Path(env[CGROUP]) if env.get(CGROUP) else None,
         gpus_visible=env.get(GPUS_VISIBLE),
+        agent=Path(env[AGENT]) if env.get(AGENT) else None,
+        files=Path(env[FILES]) if env.get(FILES) else None,
     )

@@ -16,6 +16,7 @@ from typing import Final
 
 from offload.errors import OffloadError
 from offload.model.outcome import Outcome
+from offload.model.reasons import Reason, ReasonCode
 from offload.runner.execute import Control
 from offload.runner.patience import PREFIX, Dismissed, Patience
 from offload.runner.verdict import Cause
@@ -32,6 +33,10 @@ from offload.wire.runner_protocol import (
 
 _SLACK: Final = 30.0
 """Seconds beyond the launcher's poll after which a silent connection counts as broken."""
+_NOT_STARTED: Final = Outcome(
+    exit_status=None,
+    reason=Reason(code=ReasonCode.EVICTED, sentence="The cluster ended the runner before the script began."),
+)
 _QUICK: Final = 0.05
 """Seconds; an empty answer that came faster was outdated, and asking at once again would spin."""
 
@@ -54,6 +59,7 @@ class Desk(threading.Thread):
         self._cancelling: set[str] = set()
         self._completions: dict[str, Completion] = {}
         self._stopping = False
+        self._silent = False
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._news = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.problem = ""
@@ -95,12 +101,22 @@ class Desk(threading.Thread):
         os.eventfd_write(self._news, 1)
         os.eventfd_write(self._wake, 1)
 
-    def unstarted(self) -> list[Lease]:
-        """Leases that came but will not be started, because the runner ends."""
+    def fall_silent(self) -> None:
+        """Say nothing more, not even what is held: only the cluster knows how that ended."""
+        self._silent = True
+        os.eventfd_write(self._wake, 1)
+
+    def decline(self) -> None:
+        """Give back leases that came but will not be started, because the runner ends."""
         with self._lock:
-            leases = list(self._granted)
-            self._granted.clear()
-            return leases
+            while self._granted:
+                self._refuse(self._granted.popleft())
+        os.eventfd_write(self._wake, 1)
+
+    def _refuse(self, lease: Lease) -> None:
+        if control := self._holding.pop(lease.token, None):
+            control.close()
+        self._completions[lease.token] = Completion(token=lease.token, outcome=_NOT_STARTED)
 
     def lose(self, token: str) -> None:
         """The launcher said elsewhere that this lease is lost."""
@@ -134,7 +150,8 @@ class Desk(threading.Thread):
 
     def _finished(self) -> bool:
         with self._lock:
-            return self._stopping and not self._holding and not self._completions
+            settled = self._stopping and not self._holding and not self._completions
+            return settled or self._silent
 
     def _turn(self, connection: Connection) -> None:
         began = time.monotonic()
@@ -167,7 +184,9 @@ class Desk(threading.Thread):
             for token in response.settled:
                 self._completions.pop(token, None)
             for lease in response.leases:
-                if lease.token not in self._holding:
+                if self._stopping:  # it was under way when the runner was told to end
+                    self._refuse(lease)
+                elif lease.token not in self._holding:
                     self._holding[lease.token] = Control()
                     self._granted.append(lease)
             for order in response.orders:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
+from offload.model.parameters import variable_of
 from offload.runner.config import Config
 from offload.wire.runner_place import MARKER
 from offload.wire.runner_protocol import Lease, Welcome
@@ -23,21 +25,30 @@ THREAD_COUNTS: Final = (
     "R_DATATABLE_NUM_THREADS",
 )
 """Numeric libraries take every CPU they see unless these say otherwise."""
+DEFAULTS: Final = (*THREAD_COUNTS, "PYTHONUNBUFFERED")
+"""Variables that are set only where nobody did."""
 
 
 def task_environment(
-    base: Mapping[str, str], config: Config, welcome: Welcome, lease: Lease, *, cwd: Path, result: Path
+    base: Mapping[str, str],
+    config: Config,
+    welcome: Welcome,
+    lease: Lease,
+    *,
+    cwd: Path,
+    result: Path,
+    values: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, str]:
     """The environment of one attempt.
 
     The cluster's variables (``base``) without Offload's own, under those that the person sent, under
-    those that Offload tells. Thread counts and ``PYTHONUNBUFFERED`` are set only where nobody did.
+    those that Offload tells, ``values`` of parameters among them. ``DEFAULTS`` are set only where nobody did.
     """
     env = {name: value for name, value in base.items() if not name.startswith("OFFLOAD_")}
     env.update({name: value for name, value in welcome.env.items() if not name.startswith("OFFLOAD_")})
     threads = str(max(1, math.ceil(welcome.cpus)))
-    for name, value in (*((name, threads) for name in THREAD_COUNTS), ("PYTHONUNBUFFERED", "1")):
-        env.setdefault(name, value)
+    for name in DEFAULTS:
+        env.setdefault(name, threads if name in THREAD_COUNTS else "1")
     env |= {
         "OFFLOAD_JOB": welcome.job,
         "OFFLOAD_TASK": str(lease.task),
@@ -50,6 +61,7 @@ def task_environment(
         MARKER: config.runner,
         "PWD": str(cwd),
     }
+    env |= {variable_of(name): value for name, value in values.items()}
     if welcome.memory is not None:
         env["OFFLOAD_MEMORY"] = str(welcome.memory)
     if config.gpus_visible is not None:

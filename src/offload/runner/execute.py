@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import subprocess
@@ -30,7 +31,10 @@ class Command:
     Attributes:
         argv: command and arguments.
         cwd: where.
-        env: the whole environment; its ``PATH`` finds the command.
+        env: the whole environment; its ``PATH`` finds the command. In another container, what is added to
+            the one that is there.
+        memory: limit in bytes that the kernel keeps, or None.
+        defaults: names in ``env`` that give way to what the other container sets.
         stdin: a file, or None for empty input.
         time_limit: seconds, or None.
         grace: seconds between SIGTERM and SIGKILL.
@@ -42,6 +46,8 @@ class Command:
     stdin: Path | None
     time_limit: float | None
     grace: float
+    defaults: frozenset[str] = frozenset()
+    memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +85,11 @@ class Control:
         if cause is Cause.DROP or self.will is Cause.NOTHING:
             self.will = cause
             os.eventfd_write(self.fd, 1)
+
+    def heard(self) -> None:
+        """Let the descriptor be quiet until something new is wanted."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self.fd)
 
     def close(self) -> None:
         """Forget it."""
@@ -164,7 +175,7 @@ def _watch(pid: int, discipline: Discipline, control: Control, memory: Memory, r
             until = min(look_at - now, due if due is not None else look_at - now)
             for fd, _ in poll.poll(max(0.0, until) * 1000):
                 if fd == control.fd:
-                    os.eventfd_read(fd)
+                    control.heard()
             reaped.collect()
             if pid in reaped.status:
                 return

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, TypeVar
 
 from offload.errors import LauncherUnreachableError, OffloadError, PoolReleasedError, UnauthorizedError
@@ -27,6 +28,10 @@ class Dismissed(Exception):  # noqa: N818  it is an order, not an error
     """The launcher wants nothing more of this runner, or has been silent for a day."""
 
 
+class Disowned(Dismissed):
+    """What answers is not the launcher that this runner belongs to: an end, but not one in order."""
+
+
 class Patience:
     """How the threads of one runner dial. Each thread opens its own connections.
 
@@ -39,18 +44,20 @@ class Patience:
         address: str,
         token: str,
         *,
+        certificate: Path | None = None,
         sleep: Callable[[float], None] = time.sleep,
         give_up: float = GIVE_UP,
     ) -> None:
         self._address = address
         self._token = token
+        self._certificate = certificate
         self._sleep = sleep
         self._give_up = give_up
         self._answered = time.monotonic()
 
     def connect(self, timeout: float = 60.0) -> Connection:
         """A connection for the calling thread."""
-        return Connection(self._address, token=self._token, timeout=timeout)
+        return Connection(self._address, token=self._token, certificate=self._certificate, timeout=timeout)
 
     def call(self, exchange: Callable[[], T]) -> T:
         """Repeat ``exchange`` until it is answered."""
@@ -58,7 +65,9 @@ class Patience:
         while True:
             try:
                 answer = exchange()
-            except (UnauthorizedError, PoolReleasedError) as error:
+            except UnauthorizedError as error:
+                raise Disowned(f"The launcher at {self._address} says: {error.sentence}") from error
+            except PoolReleasedError as error:
                 raise Dismissed(error.sentence) from error
             except OffloadError as error:
                 self._consider(error)

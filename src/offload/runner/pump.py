@@ -39,11 +39,15 @@ class Pump(threading.Thread):
     def open(self, stream: Stream) -> int:
         """The writing end of a new pipe; the caller closes it once the script has it."""
         read, write = os.pipe2(os.O_CLOEXEC)
+        self.receive(stream, read)
+        return write
+
+    def receive(self, stream: Stream, read: int) -> None:
+        """Take over the reading end of a pipe."""
         os.set_blocking(read, False)
         with contextlib.suppress(OSError):  # the user's share of pipe memory is used up
             fcntl.fcntl(read, fcntl.F_SETPIPE_SZ, _PIPE)
         self._selector.register(read, selectors.EVENT_READ, stream)
-        return write
 
     def finish(self) -> None:
         """Take what is in the pipes now and end, even if a stranger holds a writing end open."""

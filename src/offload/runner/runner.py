@@ -6,14 +6,13 @@ import os
 import signal
 import socket
 import sys
-from typing import Any, NoReturn
+from typing import Final, NoReturn
 
-from offload.model.outcome import Outcome
-from offload.model.reasons import Reason, ReasonCode
+from offload.runner.agent import Agent, AgentGone, Termination
 from offload.runner.attempt import Attempt
 from offload.runner.config import Config
 from offload.runner.desk import Desk
-from offload.runner.patience import PREFIX, Dismissed, Patience
+from offload.runner.patience import PREFIX, Dismissed, Disowned, Patience
 from offload.runner.stage import Stage
 from offload.runner.tree import become_subreaper
 from offload.runner.work import Workplace
@@ -22,10 +21,8 @@ from offload.wire.http import Connection
 from offload.wire.runner_protocol import PROTOCOL_VERSION, Hello, Welcome
 from offload.wire.version import VERSION
 
-_NOT_STARTED = Outcome(
-    exit_status=None,
-    reason=Reason(code=ReasonCode.EVICTED, sentence="The cluster ended the runner before the script began."),
-)
+EVICTED: Final = 128 + signal.SIGTERM
+"""Exit status of the agent when the cluster wanted its end: the pod has not succeeded."""
 
 
 class Runner:
@@ -37,21 +34,47 @@ class Runner:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._place = Workplace(config.directory)
-        self._patience = Patience(config.launcher, config.token)
+        self._place = Workplace(config.directory, agent=config.agent, files=config.files)
+        self._patience = Patience(config.launcher, config.token, certificate=config.certificate)
+        self._termination = Termination()
 
     def run(self) -> int:
         """Work until told to stop; the exit status."""
+        self._termination.then(_leave)
         if not self._place.occupy():
             return 0
         os.chdir(self._config.directory)  # keep no other directory busy
         become_subreaper()
-        signal.signal(signal.SIGTERM, _leave)
+        if self._config.agent is None:
+            return self._live(None)
+        return self._live_beside(Agent(self._config.agent))
+
+    def _live_beside(self, agent: Agent) -> int:
+        """Live in a pod, whose end is this: the agent stops, and only then is the runner told to.
+
+        A runner that ends by itself is started again. Then the agent and the task under way have ended with
+        the first one, and there is nothing left to do.
+        """
+        agent.open()
+        if self._place.was_occupied:
+            sys.stderr.write("An earlier runner of this pod died, and its task with it.\n")
+            status = 1
+        else:
+            status = self._live(agent)
+        agent.stop(status or (EVICTED if agent.is_ending else 0))
+        self._termination.wait()
+        return status
+
+    def _live(self, agent: Agent | None) -> int:
         problem = ""
         try:
-            problem = self._work()
+            problem = self._work(agent)
+        except Disowned as disowned:
+            problem = str(disowned)
         except Dismissed as dismissed:
             sys.stderr.write(f"{dismissed}\n")
+        except AgentGone:
+            problem = "The container of the task ended; its own state says why."
         except SystemExit:
             pass
         if problem:
@@ -60,28 +83,46 @@ class Runner:
         self._place.leave()
         return 0
 
-    def _work(self) -> str:
+    def _work(self, agent: Agent | None) -> str:
         with self._patience.connect() as connection:
             welcome = self._hello(connection)
             stage = Stage(welcome, self._place, self._patience, connection)
             stage.prepare()
+            if agent and not agent.wait():
+                return ""
             desk = Desk(self._config.runner, self._patience, poll=welcome.poll)
-            signal.signal(signal.SIGTERM, lambda *_: desk.evict())
+            self._termination.then(desk.evict)
+            if agent:
+                agent.when_ending(desk.evict)
             desk.start()
-            while next_one := desk.next_lease():
-                lease, control = next_one
-                attempt = Attempt(
-                    self._config, welcome, place=self._place, stage=stage, lease=lease, control=control
-                )
-                outcome = attempt.run(self._patience, desk)
-                if outcome is None:
-                    desk.drop(lease.token)
-                else:
-                    desk.complete(lease.token, outcome)
-            for lease in desk.unstarted():
-                desk.complete(lease.token, _NOT_STARTED)
-            desk.join()
+            try:
+                self._serve(desk, stage, welcome, agent)
+            except AgentGone:
+                desk.fall_silent()
+                raise
+            finally:
+                desk.join()
         return desk.problem
+
+    def _serve(self, desk: Desk, stage: Stage, welcome: Welcome, agent: Agent | None) -> None:
+        """Attempt after attempt."""
+        while next_one := desk.next_lease():
+            lease, control = next_one
+            attempt = Attempt(
+                self._config,
+                welcome,
+                place=self._place,
+                stage=stage,
+                lease=lease,
+                control=control,
+                agent=agent,
+            )
+            outcome = attempt.run(self._patience, desk)
+            if outcome is None:
+                desk.drop(lease.token)
+            else:
+                desk.complete(lease.token, outcome)
+        desk.decline()
 
     def _hello(self, connection: Connection) -> Welcome:
         hello = Hello(
@@ -100,6 +141,6 @@ class Runner:
         return self._patience.call(say)
 
 
-def _leave(*_: Any) -> NoReturn:
+def _leave() -> NoReturn:
     """SIGTERM before the first lease: nothing is held, so nothing is lost."""
     raise SystemExit

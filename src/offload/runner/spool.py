@@ -3,7 +3,10 @@
 The pump appends, the sender reads batches and acknowledges what the launcher keeps. Segments are removed
 once they are acknowledged. When too much is waiting (the launcher is away, or slower than the script),
 ``append`` blocks, and so the script does at its next write: output is never lost and the disk never fills
-without end. When the disk is full anyway, ``append`` waits for space.
+without end.
+
+A script may fill the disk itself and then say so. Nobody would free that space while its last words wait to
+be kept, so room for one frame is set aside before it starts: on a full disk output still gets through.
 
 The spool belongs to one attempt of one runner process and is not synced to disk: if the runner dies, so
 does the attempt.
@@ -17,27 +20,34 @@ import struct
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from offload.errors import is_disk_full
-from offload.wire.frames import HEADER_SIZE, Frame, Stream
+from offload.wire.frames import HEADER_SIZE, MAX_PAYLOAD, Frame, Stream
 
 SEGMENT: Final = 8 << 20
 BOUND: Final = 256 << 20
 """Bytes that may wait for the launcher before the script has to."""
 BATCH: Final = 1 << 20
+_LOOK_AGAIN: Final = 0.5
+"""Seconds after which a full disk is tried again."""
 _SEQ: Final = struct.Struct("<Q")
 _LENGTH: Final = struct.Struct("<I")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Segment:
     path: Path
     fd: int
     size: int = 0
     read: int = 0  # everything before this offset is acknowledged
+
+    @property
+    def is_done(self) -> bool:
+        return self.read == self.size
 
 
 @dataclass(slots=True)
@@ -58,53 +68,80 @@ class Spool:
     segment: int = SEGMENT
     bytes_in: int = 0
     _segments: deque[_Segment] = field(default_factory=deque)
+    _reserve: _Segment | None = None
     _made: int = 0
     _seq: int = 0
     _sealed: bool = False
     _abandoned: bool = False
+    _full: bool = False
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def __post_init__(self) -> None:
+    def open(self) -> None:
+        """Set aside what is needed on a full disk; raises ``OSError`` when there isn't even that."""
+        if self._reserve is not None:
+            return
         self.directory.mkdir(parents=True, exist_ok=True)
+        reserve = _new_segment(self.directory / "reserve")
+        try:
+            os.posix_fallocate(reserve.fd, 0, MAX_PAYLOAD + HEADER_SIZE)
+        except OSError:
+            _remove(reserve)
+            raise
+        self._reserve = reserve
+
+    @property
+    def is_open(self) -> bool:
+        """Whether appending works on a full disk, too."""
+        return self._reserve is not None
 
     def append(self, stream: Stream, data: bytes) -> None:
         """Add one frame; blocks while the spool or the disk is full. ``data`` fits into a frame."""
-        full_since = 0.0
-        while not self._try_append(stream, data):
-            full_since = full_since or time.monotonic()
-            time.sleep(0.5)
-        if full_since:
-            seconds = time.monotonic() - full_since
-            note = f"The cluster's disk was full, so the script's output had to wait for {seconds:.0f} s."
-            self.append(Stream.NOTICE, note.encode())
+        was_full = self._full
+        with self._changed:
+            while not self._try_append(stream, data):
+                self._full = True
+                self._changed.wait(_LOOK_AGAIN)
+        if self._full and not was_full:
+            self.append(Stream.NOTICE, b"The cluster's disk was full, so the script's output had to wait.")
 
     def _try_append(self, stream: Stream, data: bytes) -> bool:
-        with self._changed:
-            self._changed.wait_for(lambda: self._abandoned or self.waiting < self.bound)
-            if self._abandoned:
-                return True
-            raw = Frame(stream, self.attempt, self.task, self._seq, time.time_ns() // 1000, data).encode()
-            try:
-                tail = self._tail()
-                _write_at(tail.fd, raw, tail.size)
-            except OSError as error:
-                if is_disk_full(error):
-                    return False
-                raise
-            tail.size += len(raw)
-            self.bytes_in += len(raw)
-            self._seq += 1
-            self._changed.notify_all()
+        """Whether there was room, or nobody wants it."""
+        self._changed.wait_for(lambda: self._abandoned or self.waiting < self.bound)
+        if self._abandoned:
             return True
+        raw = Frame(stream, self.attempt, self.task, self._seq, time.time_ns() // 1000, data).encode()
+        if not (self._put(raw, self._tail) or self._put(raw, self._spare)):
+            return False
+        self.bytes_in += len(raw)
+        self._seq += 1
+        self._changed.notify_all()
+        return True
+
+    def _put(self, raw: bytes, find: Callable[[], _Segment | None]) -> bool:
+        try:
+            segment = find()
+            if segment is None:
+                return False
+            _write_at(segment.fd, raw, segment.size)
+        except OSError as error:
+            if is_disk_full(error):
+                return False
+            raise
+        segment.size += len(raw)
+        return True
 
     def _tail(self) -> _Segment:
-        if self._segments and self._segments[-1].size < self.segment:
-            return self._segments[-1]
-        path = self.directory / f"{self._made:08d}"
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        self._segments.append(_Segment(path, fd))
-        self._made += 1
+        if not self._segments or self._segments[-1].size >= self.segment:
+            self._segments.append(_new_segment(self.directory / f"{self._made:08d}"))
+            self._made += 1
         return self._segments[-1]
+
+    def _spare(self) -> _Segment | None:
+        """The reserve, unless the launcher doesn't have all of it yet."""
+        if self._reserve is None or self._reserve in self._segments:
+            return None
+        self._segments.append(self._reserve)
+        return self._reserve
 
     @property
     def waiting(self) -> int:
@@ -122,8 +159,11 @@ class Spool:
         with self._changed:
             self._abandoned = True
             self._changed.notify_all()
+            if self._reserve is not None and self._reserve not in self._segments:
+                _remove(self._reserve)
             while self._segments:
                 _remove(self._segments.popleft())
+            self._reserve = None
 
     def batch(self, limit: int = BATCH) -> bytes | None:
         """Whole frames after the acknowledged ones, about ``limit`` bytes; blocks until there is one.
@@ -149,9 +189,21 @@ class Spool:
                 segment.read += _before(segment, next_seq)
                 if segment.read < segment.size:
                     break
-            while len(self._segments) > 1 and self._segments[0].read == self._segments[0].size:
-                _remove(self._segments.popleft())
+            while len(self._segments) > 1 and self._segments[0].is_done:
+                self._retire(self._segments.popleft())
+            if self._segments and self._segments[0] is self._reserve and self._reserve.is_done:
+                self._retire(self._segments.popleft())
             self._changed.notify_all()
+
+    def _retire(self, segment: _Segment) -> None:
+        if segment is self._reserve:
+            segment.size = segment.read = 0
+        else:
+            _remove(segment)
+
+
+def _new_segment(path: Path) -> _Segment:
+    return _Segment(path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
 
 
 def _write_at(fd: int, raw: bytes, offset: int) -> None:

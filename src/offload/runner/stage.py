@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
-from offload.errors import BlobMissingError, DiskFullError, OffloadError
+from offload.errors import BlobMissingError, DiskFullError, OffloadError, disk_full
 from offload.model.manifest import Manifest, decode_manifest
+from offload.runner.inputs import Input, Inputs, with_file
 from offload.runner.patience import Patience
 from offload.runner.traffic import Blobs
 from offload.runner.work import Workplace
@@ -18,11 +17,10 @@ from offload.snapshot.diff import Results, changed_since, send_results
 from offload.wire.encoding import decoded
 from offload.wire.http import Connection
 from offload.wire.runner_protocol import Welcome
-from offload.wire.trees import remove_tree
+from offload.wire.trees import empty_directory, remove_tree
 
-T = TypeVar("T")
-_SPACE: Final = 600.0
-"""Seconds to wait for space before a task fails for the lack of it."""
+_FULL: Final = "There is no space left for the task's file on the cluster."
+_FREE: Final = "Free space there, or ask for the job to run elsewhere."
 
 
 class Stage:
@@ -42,54 +40,70 @@ class Stage:
         self._place = place
         self._patience = patience
         self._blobs = Blobs(connection, patience)
+        self._inputs = Inputs(welcome.parameters, self._blobs, patience)
         self._manifest = Manifest()
-        self._problem: OSError | OffloadError | None = None
+        self._problem: BaseException | None = None
 
     def prepare(self) -> None:
         """Check out. What goes wrong is raised by every :meth:`copy`: each task must hear of it."""
+        self._problem = None
         try:
             self._manifest = decode_manifest(self._blobs.get_manifest(self._welcome.snapshot))
-            _once_there_is_space(lambda: self._patience.call(self._check_out))
+            self._patience.call(self._check_out)
+        except _Full as full:
+            remove_tree(self._place.pristine)
+            self._problem = full.__cause__
         except (OSError, OffloadError) as error:
             self._problem = error
 
     def _check_out(self) -> None:
-        self._place.clear()
+        remove_tree(self._place.pristine)
         try:
             check_out(self._manifest, self._blobs, self._place.pristine)
-        except DiskFullError as error:  # ours; a launcher whose disk is full is waited for with patience
+        except DiskFullError as error:
             raise _Full from error
         if digest := self._welcome.stdin:
             with self._place.stdin.open("wb") as file:
                 for blob in self._blobs.fetch([digest]):
                     file.writelines(decoded(blob))
 
-    def copy(self, target: Path) -> Pristine:
-        """A clean copy for one attempt, and how its files look when they are untouched."""
+    def input_of(self, task: int) -> Input:
+        """What a task gets that others don't; raises ``OffloadError`` when it can't be had."""
+        return self._inputs.of(task)
+
+    def copy(self, target: Path, given: Input) -> Start:
+        """A clean copy for one attempt, with the file that is its own.
+
+        Raises:
+            DiskFullError: there is no space; nothing is left behind, and it may be called again.
+            OffloadError: the snapshot can't be had.
+        """
+        if isinstance(self._problem, DiskFullError):
+            self.prepare()
         if self._problem is not None:
             raise self._problem
-
-        def copy() -> Pristine:
-            remove_tree(target)
-            try:
-                return copy_tree(self._place.pristine, target)
-            except DiskFullError as error:
-                raise _Full from error
-
-        return _once_there_is_space(copy)
+        try:
+            copied = copy_tree(self._place.pristine, target)
+            with disk_full(_FULL, _FREE):
+                if given.file:
+                    self._inputs.place(given.file, target)
+            return Start(manifest=with_file(self._manifest, given.file, target), copied=copied)
+        except DiskFullError:
+            empty_directory(target)
+            raise
 
     def claim_bytes(self) -> int:
         """Bytes fetched since this was last asked: the attempt that asks first bears the snapshot's."""
         fetched, self._blobs.bytes_in = self._blobs.bytes_in, 0
         return fetched
 
-    def send_results(self, files: Path, copied: Pristine) -> Sent:
+    def send_results(self, files: Path, start: Start) -> Sent:
         """Bring the launcher what an attempt made or changed.
 
         Raises:
             OffloadError: it can't be kept: something still writes, or the launcher says no.
         """
-        made = changed_since(files, self._manifest, copied)
+        made = changed_since(files, start.manifest, start.copied)
         before = self._blobs.bytes_out
         if made.manifest.entries:
             self._patience.call(lambda: self._send(files, made))
@@ -107,6 +121,14 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What an attempt started from, and how its files look while they are untouched."""
+
+    manifest: Manifest
+    copied: Pristine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
     """What the launcher has of an attempt: manifest digest or None, bytes sent, what stays behind."""
 
@@ -116,16 +138,4 @@ class Sent:
 
 
 class _Full(Exception):  # noqa: N818  never leaves this module
-    """This machine's disk is full."""
-
-
-def _once_there_is_space(write: Callable[[], T]) -> T:
-    """Write; on a full disk again and again for some minutes, because what fills disks often cleans up."""
-    until = time.monotonic() + _SPACE
-    while True:
-        try:
-            return write()
-        except _Full as full:
-            if time.monotonic() > until and full.__cause__:
-                raise full.__cause__ from None
-            time.sleep(1.0)
+    """This machine's disk is full; a launcher whose disk is full is waited for with patience."""

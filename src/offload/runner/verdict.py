@@ -30,6 +30,7 @@ class Cause(StrEnum):
     MEMORY = "memory"
     CANCEL = "cancel"
     EVICT = "evict"
+    PREEMPT = "preempt"
     DROP = "drop"
 
 
@@ -54,6 +55,18 @@ class Facts:
     kernel_killed: bool = False
 
 
+_CANCELLED: Final = (ReasonCode.CANCELLED, "The job was cancelled while the script ran.")
+_ENDED: Final = {
+    Cause.CANCEL: _CANCELLED,
+    Cause.DROP: _CANCELLED,
+    Cause.EVICT: (ReasonCode.EVICTED, "The cluster ended the runner before the script was done."),
+    Cause.PREEMPT: (
+        ReasonCode.PREEMPTED,
+        "The script was interrupted on purpose (--test-preemption); $OFFLOAD_CHECKPOINT has what it saved.",
+    ),
+}
+
+
 def exit_status(code: int) -> int:
     """128 + n of a return code -n (signal n), else the code itself."""
     return 128 - code if code < 0 else code
@@ -65,10 +78,8 @@ def judge(facts: Facts) -> Reason | None:
         return _reason(ReasonCode.TIMEOUT, _timeout(facts.time_limit or 0.0))
     if facts.cause is Cause.MEMORY or (facts.kernel_killed and facts.code):
         return _reason(ReasonCode.OUT_OF_MEMORY, _memory(facts))
-    if facts.cause in (Cause.CANCEL, Cause.DROP):
-        return _reason(ReasonCode.CANCELLED, "The job was cancelled while the script ran.")
-    if facts.cause is Cause.EVICT:
-        return _reason(ReasonCode.EVICTED, "The cluster ended the runner before the script was done.")
+    if facts.cause in _ENDED:
+        return _reason(*_ENDED[facts.cause])
     if facts.code == 0:
         return None
     return _signal(-facts.code) if facts.code < 0 else _exit(facts.code)

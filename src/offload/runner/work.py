@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 from pathlib import Path
 from typing import Any
 
-from offload.wire.runner_place import ENDED, IDENTITY, LOCK
-from offload.wire.trees import remove_tree
+from offload.snapshot.writing import copy_file
+from offload.wire.runner_place import ENDED, HOME, IDENTITY, LOCK
+from offload.wire.trees import empty_directory, remove_tree
 
 
 class Workplace:
-    """A runner's private directory.
+    """A runner's private directory, and what it shares with its tasks.
+
+    Beside an agent, tasks run in another container, which sees the directory of the agent and the files and
+    nothing else. It may run as another user, so what is shared is open to all; nobody else is in a pod.
 
     Attributes:
         pristine: the snapshot as it was sent; never touched by a task.
-        attempt: what belongs to the attempt under way.
+        spool: output of the attempt under way.
+        files: the attempt's copy of the snapshot.
+        result: where the task may leave its result object.
         stdin: standard input of the tasks, if there is one.
+        was_occupied: whether an earlier runner has worked here.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, agent: Path | None = None, files: Path | None = None) -> None:
         self._directory = directory
+        self._attempt = directory / "attempt"
+        self._agent = agent
+        self._shared = agent / "attempt" if agent else self._attempt
         self.pristine = directory / "pristine"
-        self.attempt = directory / "attempt"
+        self.spool = self._attempt / "spool"
+        self.files = files or self._shared / "files"
+        self.result = self._shared / "result.json"
         self.stdin = directory / "stdin"
+        self.was_occupied = (directory / IDENTITY).exists()
 
     def occupy(self) -> bool:
         """Take the lock for life and say who is here; False when another runner of this id lives."""
@@ -38,18 +52,57 @@ class Workplace:
             return False
         _write(self._directory / IDENTITY, json.dumps(_identity()))
         self.clear()
+        if self._agent:
+            open_to_all(self._agent / HOME)
         return True
 
     def clear(self) -> None:
         """Remove all work."""
-        for path in (self.pristine, self.attempt):
-            remove_tree(path)
+        self.clear_attempt()
+        remove_tree(self.pristine)
         self.stdin.unlink(missing_ok=True)
+
+    def clear_attempt(self) -> None:
+        """Remove what belongs to an attempt, as far as that can be done."""
+        # A task that is another user may leave what can't be removed; the next one is told so.
+        with contextlib.suppress(PermissionError):
+            if self.files.exists():
+                empty_directory(self.files)
+            for path in (self._shared, self._attempt):
+                remove_tree(path)
+
+    def prepare_attempt(self) -> None:
+        """Make room for an attempt."""
+        self._attempt.mkdir(exist_ok=True)
+        if self._agent:
+            open_to_all(self._shared)
+
+    def checkpoint(self, path: Path) -> None:
+        """Make the directory that outlives an attempt."""
+        path.mkdir(parents=True, exist_ok=True)
+        if self._agent:
+            open_to_all(path)
+
+    def task_stdin(self) -> Path:
+        """Standard input as the task can read it."""
+        if not self._agent:
+            return self.stdin
+        copy = self._shared / "stdin"
+        copy_file(os.fsencode(self.stdin), os.fsencode(copy))
+        copy.chmod(0o644)
+        return copy
 
     def leave(self) -> None:
         """Remove all work and say that this was an end in order."""
         self.clear()
         _write(self._directory / ENDED, "")
+
+
+def open_to_all(directory: Path) -> None:
+    """Make a directory that every user of the pod may write into."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(PermissionError):  # somebody else's, such as a mounted one
+        directory.chmod(0o777)
 
 
 def _identity() -> dict[str, Any]:

@@ -8,6 +8,8 @@ is gone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import logging
 import os
 import signal
@@ -21,7 +23,8 @@ import uvloop
 from offload.errors import USAGE, OffloadError, SettingsError
 from offload.launcher.launcher import Config, Launcher
 from offload.launcher.tokens import write_private
-from offload.server.app import create_app
+from offload.server.app import create_app, create_runner_app
+from offload.server.endpoint import RunnerEndpoint
 from offload.server.listening import Server, only_one, tcp_socket, unix_socket
 from offload.server.log_lines import write_log_lines
 from offload.server.settings import Settings, load_settings
@@ -33,8 +36,8 @@ _log = logging.getLogger("offload.server")
 def main() -> int:
     """Run the launcher; the exit status."""
     write_log_lines()
+    places = find_places()
     try:
-        places = find_places()
         settings = load_settings(places.config, places.data, os.environ)
         places.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         for path in (places.runtime, places.socket.parent):
@@ -43,6 +46,8 @@ def main() -> int:
             _run(places, settings)
     except OffloadError as error:
         _log.error("%s %s", error.sentence, error.next_step, extra={"action": error.code})
+        with contextlib.suppress(OSError):  # the log has it, too
+            places.refusal.write_text(json.dumps(error.to_json()))
         return error.exit_status
     except OSError as error:
         _log.error("The launcher can't start: %s", error, extra={"action": "start"})
@@ -51,24 +56,28 @@ def main() -> int:
 
 
 def _run(places: Places, settings: Settings) -> None:
-    launcher = Launcher.open(config_of(places, settings))
+    endpoint = RunnerEndpoint(places.socket.with_suffix(".runners"), places.data / "runners.pem")
+    launcher = Launcher.open(config_of(places, settings, endpoint))
+    endpoint.serve(create_runner_app(launcher))
     sockets = [unix_socket(places.socket), *map(tcp_socket, settings.listen)]
     if settings.listen:
         _keep_token(places.data / "token", launcher.tokens.of_api())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(launcher, sockets, places.socket))
+        runner.run(serve(launcher, sockets, places.socket, endpoint))
 
 
-def config_of(places: Places, settings: Settings) -> Config:
+def config_of(places: Places, settings: Settings, endpoint: RunnerEndpoint) -> Config:
     """What the launcher needs to know."""
     return Config(
         data=places.data,
         store=settings.store,
         address=places.address,
+        settings_file=places.config,
         clusters=settings.clusters,
         listening=(places.address, *(f"http://{address}" for address in settings.listen)),
         retention=settings.retention,
         idle_limit=settings.idle_limit,
+        endpoint=endpoint.open,
     )
 
 
@@ -81,6 +90,7 @@ async def serve(
     launcher: Launcher,
     sockets: list[socket.socket],
     path: Path,
+    endpoint: RunnerEndpoint,
     *,
     signals: Iterable[signal.Signals] = (signal.SIGTERM, signal.SIGINT),
 ) -> None:
@@ -100,6 +110,7 @@ async def serve(
     try:
         await server.serve(sockets)
     finally:
+        await endpoint.aclose()
         await launcher.stop()
         _log.info("Ended.", extra={"action": "end"})
 

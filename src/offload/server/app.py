@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from offload.launcher.launcher import Launcher
 from offload.server import access
-from offload.server.api import jobs, launcher, streams
+from offload.server.api import clusters, jobs, launcher, streams
 from offload.server.content import content_router
 from offload.server.problems import Guard, handle_problems, problems
 from offload.server.runner_api import routes
@@ -42,15 +42,28 @@ def api_of(launcher_: Launcher | None) -> FastAPI:
     app.state.launcher = launcher_
     handle_problems(app)
     app.include_router(_health())
-    for router in (jobs.router, streams.router, content_router(), launcher.router):
+    for router in (jobs.router, streams.router, content_router(), clusters.router, launcher.router):
         app.include_router(
             router, prefix="/v1", dependencies=[Depends(access.person)], responses=problems(401)
         )
+    _add_runner_api(app)
+    return app
+
+
+def create_runner_app(launcher_: Launcher) -> ASGIApp:
+    """The ASGI application for runners alone, which nobody reaches without a pool's token."""
+    app = FastAPI(title="Offload", openapi_url=None, docs_url=None, redoc_url=None)
+    app.state.launcher = launcher_
+    handle_problems(app)
+    _add_runner_api(app)
+    return Guard(app, launcher_)
+
+
+def _add_runner_api(app: FastAPI) -> None:
     for router in (routes.router, content_router()):
         app.include_router(
             router, prefix="/runner/v1", dependencies=[Depends(access.pool)], include_in_schema=False
         )
-    return app
 
 
 def _health() -> APIRouter:

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from offload.errors import BlobMissingError, ManifestInvalidError
 from offload.model.ids import JobId, job_of_pool
 from offload.server.access import Here, bearer
-from offload.server.api.parameters import Digest, DigestsBody
+from offload.server.api.parameters import Choice, Digest, DigestsBody
 from offload.server.problems import answer, problems
 from offload.wire.api import MANIFEST_TYPE, PACK_TYPE, Digests
 
@@ -35,7 +35,7 @@ Base = Annotated[
     ),
 ]
 
-Compressed = Annotated[bool, Query(description="For a network, rather than for the same machine.")]
+Compressed = Annotated[Choice, Query(description="For a network, rather than for the same machine.")]
 
 
 def content_router() -> APIRouter:

@@ -93,9 +93,9 @@ def tcp_socket(address: str) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """Serves an app until :meth:`end`."""
+    """Serves an app until :meth:`end`; over TLS with the key and the certificate in the file ``pem``."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, pem: Path | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -108,6 +108,8 @@ class Server(uvicorn.Server):
                 date_header=False,
                 timeout_keep_alive=60,
                 timeout_graceful_shutdown=_DRAIN,
+                ssl_certfile=pem,
+                ssl_keyfile=pem,
             )
         )
         self._ended = asyncio.Event()

@@ -29,5 +29,5 @@ def write_log_lines() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_Lines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for name in ("uvicorn", "alembic", "asyncio"):
+    for name in ("uvicorn", "alembic", "asyncio", "httpx2"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -10,7 +10,7 @@ import dataclasses
 import logging
 import secrets
 from collections.abc import Sequence
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, get_args, get_type_hints
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -26,8 +26,10 @@ from offload.model.array import Array
 from offload.model.resources import Resources
 from offload.model.spec import Spec
 from offload.wire.api import Digests, Submission
+from offload.wire.version import VERSION, VERSION_HEADER
 
 _log = logging.getLogger(__name__)
+_VERSION: Final = (VERSION_HEADER.lower().encode(), VERSION.encode())
 _UNKNOWN: Final = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
 _BODIES: Final = {"spec": Spec, "resources": Resources, "array": Array}
 
@@ -90,19 +92,30 @@ def _words(one: dict[str, Any]) -> str:
         return f"There is no field {'.'.join(place)}; the fields there are: {', '.join(_fields(place[:-1]))}."
     if one["type"] == "json_invalid":
         return "The body isn't JSON."
-    return f"{'.'.join(place) or 'The body'}: {one['msg'].rstrip('.')}."
+    said = str(one["ctx"]["error"]) if one["type"] == "value_error" else one["msg"]
+    return f"{'.'.join(place) or 'The body'}: {said.rstrip('.')}."
 
 
 def _fields(place: Sequence[str]) -> list[str]:
     """The fields of the message at this place of a submission."""
     kind: Any = Submission
     for part in place:
-        kind = get_type_hints(kind).get(part, Digests) if dataclasses.is_dataclass(kind) else Digests
-    return [field.name for field in dataclasses.fields(kind)]
+        if part.isdecimal():  # the number of an element in a list
+            continue
+        kind = _message_in(
+            get_type_hints(kind).get(part, Digests) if dataclasses.is_dataclass(kind) else kind
+        )
+    return [field.name for field in dataclasses.fields(kind if dataclasses.is_dataclass(kind) else Digests)]
+
+
+def _message_in(hint: Any) -> Any:
+    """The message in a type: of a list or an optional one, the one inside."""
+    inner = [one for one in get_args(hint) if one not in (type(None), Ellipsis)]
+    return _message_in(inner[0]) if inner else hint
 
 
 class Guard:
-    """Around the whole app: counts who is being served, and answers what nobody foresaw."""
+    """Around the whole app: counts who is served, tells the version, and answers what nobody foresaw."""
 
     def __init__(self, app: ASGIApp, launcher: Launcher) -> None:
         self._app = app
@@ -115,6 +128,8 @@ class Guard:
         async def note(message: Message) -> None:
             nonlocal begun
             begun = True
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), _VERSION]
             await send(message)
 
         with self._launcher.idle.asked():
@@ -126,7 +141,7 @@ class Guard:
                 response = _unforeseen(error)
                 if begun:
                     raise  # the only way to tell the client that the body isn't whole
-                await response(scope, receive, send)
+                await response(scope, receive, note)
 
 
 def _unforeseen(error: Exception) -> JSONResponse:

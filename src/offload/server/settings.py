@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from offload.errors import SettingsError, UsageError
+from offload.launcher.cluster_changes import LOCAL
 from offload.launcher.clusters import ClusterSettings
+from offload.launcher.settings_text import line_of, statements
 from offload.model.resources import parse_duration
 
 _DAY: Final = 86400.0
@@ -65,13 +67,15 @@ SETTINGS: Final[Mapping[str, Setting]] = {
         "sqlite:///DATA/store.sqlite",
         "Where jobs are remembered: an SQLAlchemy URL of SQLite or PostgreSQL "
         "(`postgresql://user@host/database`). SQLite needs no server and is fast enough for one launcher. "
+        "A store belongs to one data directory: a launcher with another one is refused. "
         "`OFFLOAD_STORE` in the environment wins.",
     ),
     "retention": Setting(
         _duration,
         "30d",
-        "How long results and logs are kept after a job ended: a duration (`12h`, `30d`; a bare number "
-        "is seconds). The job itself stays listed. A month survives a holiday; `false` keeps them for ever.",
+        "How long results, logs and events are kept after a job ended: a duration (`12h`, `30d`; a bare "
+        "number is seconds). The job itself stays listed, with its tasks and attempts. A month survives a "
+        "holiday; `false` keeps them for ever.",
     ),
     "idle_limit": Setting(
         _duration,
@@ -91,8 +95,12 @@ SETTINGS: Final[Mapping[str, Setting]] = {
 """Every key but the table ``clusters``."""
 CLUSTERS: Final = (
     "A table for each place where jobs can run: `[clusters.NAME]` with `backend = '…'` and that backend's "
-    "own settings. Without any, there is `local`: this machine."
+    "own settings; `offload clusters add` writes one. `local`, this machine, is there without a table; "
+    "`local = false` below `[clusters]` keeps jobs off it."
 )
+
+
+_THIS_MACHINE: Final = ClusterSettings(name=LOCAL, backend="local")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +111,7 @@ class Settings:
     retention: float | None = 30 * _DAY
     idle_limit: float | None = 15 * 60.0
     listen: tuple[str, ...] = ()
-    clusters: tuple[ClusterSettings, ...] = field(
-        default=(ClusterSettings(name="local", backend="local"),),
-    )
+    clusters: tuple[ClusterSettings, ...] = (_THIS_MACHINE,)
 
 
 def load_settings(path: Path, data: Path, env: Mapping[str, str]) -> Settings:
@@ -128,8 +134,7 @@ def load_settings(path: Path, data: Path, env: Mapping[str, str]) -> Settings:
         values["store"] = store
     if values.get("listen"):
         values.setdefault("idle_limit", None)
-    if clusters:
-        values["clusters"] = clusters
+    values["clusters"] = clusters
     return Settings(**values)
 
 
@@ -167,17 +172,30 @@ def _clusters(table: Any, text: str, mistakes: list[str]) -> tuple[ClusterSettin
     if not isinstance(table, dict):
         mistakes.append(f"{_line(text, 'clusters')}'clusters' is a table: write [clusters.NAME].")
         return ()
-    found: list[ClusterSettings] = []
+    found = [] if LOCAL in table else [_THIS_MACHINE]
     for name, written in table.items():
-        if wrong := _cluster_mistake(name, written):
-            mistakes.append(f"{_line(text, name)}{wrong}")
+        if name == LOCAL and written is False:
+            continue
+        if wrong := cluster_mistake(name, written):
+            mistakes.append(f"{_line(text, 'clusters', name)}{wrong}")
         else:
             rest = {key: value for key, value in written.items() if key != "backend"}
-            found.append(ClusterSettings(name=name, backend=written["backend"], settings=rest))
+            lines = _lines_below(text, name)
+            found.append(ClusterSettings(name=name, backend=written["backend"], settings=rest, lines=lines))
     return tuple(found)
 
 
-def _cluster_mistake(name: str, written: Any) -> str:
+def _lines_below(text: str, name: str) -> dict[tuple[str, ...], int]:
+    lines: dict[tuple[str, ...], int] = {}
+    for statement in statements(text):
+        for key in statement.keys:
+            if key[:2] == ("clusters", name):
+                lines.setdefault(key[2:], statement.first + 1)
+    return lines
+
+
+def cluster_mistake(name: str, written: Any) -> str:
+    """What is wrong with a cluster's table, apart from what its backend says; empty when nothing is."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", name):
         return f"{name!r} can't be the name of a cluster: use small letters, digits and dashes."
     if not isinstance(written, dict):
@@ -187,8 +205,5 @@ def _cluster_mistake(name: str, written: Any) -> str:
     return ""
 
 
-def _line(text: str, key: str) -> str:
-    """``line 3: `` where a key can be found in the text."""
-    pattern = rf"(?m)^[ \t]*(?:\[.*\b)?[\"']?{re.escape(key)}[\"']?\s*(?:[=.\]])"
-    found = re.search(pattern, text)
-    return f"line {text[: found.start()].count(chr(10)) + 1}: " if found else ""
+def _line(text: str, *key: str) -> str:
+    return f"line {found}: " if (found := line_of(text, key)) else ""

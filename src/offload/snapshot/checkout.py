@@ -102,7 +102,9 @@ def sized(blob: Blob, size: int) -> Iterator[bytes]:
 
 
 def copy_tree(pristine: Path, target: Path) -> Pristine:
-    """Copy a directory that was checked out, with modes, links and modification times; ``target`` is new.
+    """Copy a directory that was checked out, with modes, links and modification times.
+
+    ``target`` is a new or an empty directory.
 
     Gives the fingerprints of the copied files, for :func:`offload.snapshot.diff.changed_since`.
 
@@ -112,7 +114,8 @@ def copy_tree(pristine: Path, target: Path) -> Pristine:
     copied: Pristine = {}
     modes: list[tuple[bytes, os.stat_result]] = []
     with disk_full(_FULL.format(target), _FREE):
-        os.makedirs(target, _OWNER_MAY_ALL)
+        os.makedirs(target, _OWNER_MAY_ALL, exist_ok=True)
+        _make_empty(os.fsencode(target))
         waiting = [b""]
         while waiting:
             directory = waiting.pop()

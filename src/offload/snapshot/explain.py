@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from offload.errors import UsageError
 from offload.model.manifest import parents
 from offload.snapshot.ignore import Rules
+from offload.snapshot.own import own_paths
 from offload.snapshot.walk import SPECIAL, link_target
 
 
@@ -35,15 +37,20 @@ class Decision:
         return f"{name} is {'sent' if self.sent else 'not sent'}: {self.rule}{where}."
 
 
-def explain(root: str | Path, path: str | Path) -> Decision:
+def explain(root: str | Path, path: str | Path, *, own: Iterable[Path] = ()) -> Decision:
     """Say whether ``path`` (absolute, or relative to ``root``) would be sent; it need not exist.
 
+    Args:
+        root: the working directory.
+        path: what is asked about.
+        own: Offload's own directories, which never are.
+
     Raises:
-        UsageError: it lies outside of ``root``.
+        UsageError: ``path`` lies outside of ``root``, or ``root`` is one of Offload's own directories.
     """
     real = os.path.realpath(os.fsencode(root))
     relative = _relative(real, os.fsencode(path))
-    rules = Rules.of(real)
+    rules = Rules.of(real, own_paths(real, own))
     rule = ""
     for at in [*parents(relative), relative]:
         is_directory = _is_directory(real, at, asked=os.fsencode(path) if at == relative else b"/")

@@ -7,6 +7,7 @@ from typing import Final
 
 from offload.errors import SnapshotTooLargeError
 from offload.model.manifest import parents
+from offload.model.resources import format_size
 from offload.snapshot.walk import Tree
 
 DEFAULT_LIMIT: Final = 500_000_000
@@ -26,13 +27,14 @@ def check_size(tree: Tree, limit: int | None) -> None:
     if limit is None or total <= limit:
         return
     largest = _largest(tree)
-    named = ", ".join(f"{os.fsdecode(path)} ({human_size(size)})" for path, size in largest)
+    named = ", ".join(f"{os.fsdecode(path)} ({format_size(size)})" for path, size in largest)
     raise SnapshotTooLargeError(
-        f"The working directory holds {human_size(total)}; at most {human_size(limit)} are sent."
+        f"The working directory holds {format_size(total)}; at most {format_size(limit)} are sent."
         f" Largest: {named}.",
         next_step=(
-            "Name what the script doesn't need in .offloadignore, or keep large data outside of the directory"
-            " and mount it. `offload explain PATH` tells what is sent."
+            "Name what the script doesn't need in .offloadignore, or raise the limit with --size-limit. Or"
+            " keep large data elsewhere and let the script use its absolute path, if the cluster sees that"
+            " path; `local` does. `offload explain PATH` tells what is sent."
         ),
         details={
             "size": total,
@@ -40,16 +42,6 @@ def check_size(tree: Tree, limit: int | None) -> None:
             "largest": [{"path": os.fsdecode(path), "size": size} for path, size in largest],
         },
     )
-
-
-def human_size(size: int) -> str:
-    """Bytes as people write them: ``812 kB``, ``1.4 GB``."""
-    number = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:  # noqa: PLR2004  SI prefixes
-            return f"{number:.3g} {unit}"
-        number /= 1000
-    return f"{number:.3g} TB"
 
 
 def _largest(tree: Tree) -> list[tuple[bytes, int]]:

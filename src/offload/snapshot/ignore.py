@@ -1,10 +1,11 @@
 """What of a working directory is left out, and which rule says so.
 
-Two sources, and nothing else: a short built-in list of what can be made again and never is the analysis
-(version control, virtual environments, package libraries, caches), and ``.offloadignore`` files in
-gitignore syntax, in any directory. ``.gitignore`` is not consulted, because data files are often in it. As
-in git, the last matching line wins, a deeper file wins over a higher one, all of them win over the built-in
-list (``!renv/library/`` sends the library), and nothing below a directory that is left out can come back.
+Offload's own directories always are (:mod:`~offload.snapshot.own`). Beyond them there are two sources, and
+nothing else: a short built-in list of what can be made again and never is the analysis (version control,
+virtual environments, package libraries, caches), and ``.offloadignore`` files in gitignore syntax, in any
+directory. ``.gitignore`` is not consulted, because data files are often in it. As in git, the last matching
+line wins, a deeper file wins over a higher one, all of them win over the built-in list (``!renv/library/``
+sends the library), and nothing below a directory that is left out can come back.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
 
+from offload.snapshot.own import OWN_RULE
 from offload.snapshot.patterns import Pattern, parse_patterns
 
 IGNORE_FILE: Final = b".offloadignore"
@@ -77,15 +79,16 @@ class _Level:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules that hold for what lies directly in one directory."""
+    """The rules that hold for what lies directly in one directory; ``own`` are Offload's own directories."""
 
     root: bytes
+    own: frozenset[bytes] = frozenset()
     levels: tuple[_Level, ...] = ()
 
     @classmethod
-    def of(cls, root: bytes) -> Rules:
+    def of(cls, root: bytes, own: frozenset[bytes]) -> Rules:
         """The rules at the root."""
-        return cls(root).enter(b"")
+        return cls(root, own).enter(b"")
 
     def enter(self, directory: bytes) -> Rules:
         """The rules in a directory (relative to the root) directly below the one of these.
@@ -95,10 +98,12 @@ class Rules:
         """
         base = directory + b"/" if directory else b""
         level = _read_level(self.root, base)
-        return Rules(self.root, (*self.levels, level)) if level else self
+        return Rules(self.root, self.own, (*self.levels, level)) if level else self
 
     def leaves_out(self, path: bytes, *, is_directory: bool) -> tuple[bool, str]:
         """Whether ``path`` is left out, and the rule that decided; no rule is the empty string."""
+        if path in self.own:
+            return True, OWN_RULE
         for level in reversed(self.levels):
             verdict, rule = level.verdict(path, is_directory=is_directory)
             if verdict is not None:

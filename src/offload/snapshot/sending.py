@@ -44,6 +44,34 @@ class Meter:
             self._progress(self._done, self._total)
 
 
+class Asked:
+    """Asks whether the launcher has a manifest, on a thread of its own: it looks at each blob of it.
+
+    The sink is this thread's until :meth:`answer` returns. An empty digest isn't asked about, and not there.
+    """
+
+    def __init__(self, sink: BlobSink, digest: str) -> None:
+        self._sink = sink
+        self._digest = digest
+        self._there = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._ask, name="offload-ask", daemon=True)
+        self._thread.start()
+
+    def _ask(self) -> None:
+        try:
+            self._there = bool(self._digest) and self._sink.has_manifest(self._digest)
+        except BaseException as error:  # noqa: BLE001  raised again in the thread that waits for it
+            self._error = error
+
+    def answer(self) -> bool:
+        """Wait for it; what went wrong is raised."""
+        self._thread.join()
+        if self._error:
+            raise self._error
+        return self._there
+
+
 class SmallFiles:
     """Sends the content of small files from a thread of its own; one batch travels while the next is filled.
 

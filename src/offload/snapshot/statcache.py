@@ -20,14 +20,14 @@ from offload.model.manifest import HEADER, digest_of
 from offload.snapshot.fingerprint import Fingerprint, settled
 from offload.snapshot.walk import Node
 
-_MAGIC: Final = b"offload-stats 1\n"
-_Row = tuple[bytes, int, int, int, int, bytes]
+_MAGIC: Final = b"offload-stats 2\n"
+_Known = dict[bytes, tuple[Fingerprint, str]]
 
 
 class StatCache:
     """Digests of files by path and fingerprint."""
 
-    def __init__(self, place: Path, known: dict[bytes, tuple[Fingerprint, str]]) -> None:
+    def __init__(self, place: Path, known: _Known) -> None:
         self._place = place
         self._known = known
 
@@ -35,10 +35,7 @@ class StatCache:
     def load(cls, directory: Path, root: bytes) -> Self:
         """What is known about ``root``."""
         place = directory / "snapshots" / hashlib.sha256(root).hexdigest()[:32]
-        rows = _rows(_read(place.with_suffix(".stats")))
-        return cls(
-            place, {path: (Fingerprint(*numbers), "sha256:" + raw.hex()) for path, *numbers, raw in rows}
-        )
+        return cls(place, _known(_read(place.with_suffix(".stats"))))
 
     def digest(self, node: Node) -> str | None:
         """The digest of a file's content, if it is known."""
@@ -59,12 +56,8 @@ class StatCache:
 
     def save(self, nodes: tuple[Node, ...]) -> None:
         """Keep what is known about these files, for the next time."""
-        rows: list[_Row] = [
-            (node.path, *self._known[node.path][0], bytes.fromhex(self._known[node.path][1][7:]))
-            for node in nodes
-            if node.path in self._known
-        ]
-        payload = msgspec.msgpack.encode(rows)
+        paths = (node.path for node in nodes)
+        payload = msgspec.msgpack.encode({path: self._known[path] for path in paths if path in self._known})
         self._write(".stats", _MAGIC + hashlib.sha256(payload).digest() + payload)
 
     def save_base(self, data: bytes) -> None:
@@ -89,12 +82,12 @@ def _read(path: Path) -> bytes:
     return b""
 
 
-def _rows(data: bytes) -> list[_Row]:
+def _known(data: bytes) -> _Known:
     start = len(_MAGIC) + hashlib.sha256().digest_size
     payload = data[start:]
     if data[:start] != _MAGIC + hashlib.sha256(payload).digest():
-        return []
+        return {}
     try:
-        return msgspec.msgpack.decode(payload, type=list[_Row])
+        return msgspec.msgpack.decode(payload, type=_Known)
     except msgspec.DecodeError:
-        return []
+        return {}

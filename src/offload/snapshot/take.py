@@ -4,7 +4,7 @@ The snapshot is the directory at one moment: after everything was read and sent,
 once more, and unless nothing moved the snapshot is taken again, which costs only what moved. Files that are
 known from last time (:mod:`~offload.snapshot.statcache`) aren't read, blobs that the launcher has aren't
 sent, and the manifest travels as its difference to the last one, so that an edit costs about what was
-edited.
+edited. Whether the launcher still has the last one is asked while the directory is walked.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import contextlib
 import os
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,8 +22,9 @@ from offload.errors import BlobMissingError, FileChangedError, SnapshotUnreadabl
 from offload.model.blobs import BlobSink
 from offload.model.manifest import Entry, Kind, Manifest, digest_of
 from offload.snapshot.guard import DEFAULT_LIMIT, check_size
+from offload.snapshot.own import own_paths
 from offload.snapshot.reading import FileChanged, hash_file, read_chunks, unreadable_error
-from offload.snapshot.sending import SMALL, Meter, Progress, SmallFiles, send_files
+from offload.snapshot.sending import SMALL, Asked, Meter, Progress, SmallFiles, send_files
 from offload.snapshot.statcache import StatCache
 from offload.snapshot.walk import Node, Tree, walk
 
@@ -53,13 +55,25 @@ def take_snapshot(
     root: str | Path,
     *,
     cache_dir: Path,
+    own: Iterable[Path] = (),
     sink: BlobSink,
     limit: int | None = DEFAULT_LIMIT,
     progress: Progress | None = None,
+    without: Iterable[str] = (),
 ) -> Snapshot:
-    """Bring the launcher what it lacks of ``root``; ``limit`` in bytes, None lifts the size guard.
+    """Bring the launcher what it lacks of ``root``.
+
+    Args:
+        root: the working directory.
+        cache_dir: where what was learned is kept for the next time.
+        own: Offload's own directories, which stay out.
+        sink: the launcher.
+        limit: bytes that may be sent; None lifts the size guard.
+        progress: told how many bytes of how many are done.
+        without: paths below ``root`` that are sent in another way.
 
     Raises:
+        UsageError: ``root`` is one of Offload's own directories.
         SnapshotUnreadableError: files or directories can't be read; all of them are named.
         LinkLeavesRootError: symbolic links lead out; all of them are named.
         SnapshotTooLargeError: it holds more than ``limit``.
@@ -69,16 +83,17 @@ def take_snapshot(
     real = os.path.realpath(os.fsencode(root))
     if not os.path.isdir(real):
         raise SnapshotUnreadableError(f"{os.fspath(root)} is no directory.")
+    kept_out = own_paths(real, own) | {path.encode() for path in without}
     cache = StatCache.load(cache_dir, real)
     taking = _Taking(real, cache, sink, Meter(progress))
     changed = b""
     for _ in range(_TRIES):
-        tree = walk(real)
+        tree = walk(real, kept_out)
         check_size(tree, limit)
         try:
             manifest, digest = taking.take(tree)
             if taking.has_read:
-                _demand_still(real, tree)
+                _demand_still(tree, walk(real, kept_out))
                 cache.save(tree.nodes)
         except FileChanged as change:
             changed = change.path
@@ -107,10 +122,14 @@ class _Taking:
         self._cache = cache
         self._sink = sink
         self._meter = meter
+        self._base = cache.base()
+        self._base_is_there = Asked(sink, self._base[0] if self._base else "")
 
     def take(self, tree: Tree) -> tuple[Manifest, str]:
         known = {node.path: self._cache.digest(node) for node in tree.nodes if node.kind is Kind.FILE}
         unknown = [node for node in tree.nodes if node.path in known and known[node.path] is None]
+        if unknown:
+            self._base_is_there.answer()  # before anything else is asked of the launcher
         with SmallFiles(self._sink, self._meter) as small:
             digests = {**known, **self._read(unknown, tree.unreadable, small)}
         self.bytes_sent += small.bytes_sent
@@ -118,13 +137,17 @@ class _Taking:
         data = manifest.encode()
         digest = digest_of(data)
         self.has_read = bool(unknown)
-        if not self._sink.has_manifest(digest):
+        if not self._is_there(digest):
             pairs = zip(manifest.entries, tree.nodes, strict=True)
             files = {entry.digest: node for entry, node in pairs if entry.digest}
             self._send({name: node for name, node in files.items() if name not in small.there}, digest, data)
             self._cache.save_base(data)
             self.has_read = True
         return manifest, digest
+
+    def _is_there(self, digest: str) -> bool:
+        there = self._base_is_there.answer()
+        return there if self._base and digest == self._base[0] else self._sink.has_manifest(digest)
 
     def _read(self, nodes: list[Node], unreadable: tuple[bytes, ...], small: SmallFiles) -> dict[bytes, str]:
         """Digests of files by path; the small ones are on their way then."""
@@ -152,8 +175,8 @@ class _Taking:
         return digest
 
     def _send(self, files: dict[str, Node], digest: str, data: bytes) -> None:
-        base = self._cache.base()
-        if base and self._sink.has_manifest(base[0]):
+        base = self._base
+        if base and self._base_is_there.answer():
             there = {"sha256:" + known.decode() for known in _DIGEST.findall(base[1])}
             # The launcher may have let go of the other manifest's blobs since it was asked.
             with contextlib.suppress(BlobMissingError):
@@ -175,7 +198,6 @@ def entry_of(node: Node, digest: str) -> Entry:
     return Entry(node.path, node.kind, node.mode, node.fingerprint.size, digest, node.target)
 
 
-def _demand_still(root: bytes, tree: Tree) -> None:
-    again = walk(root).nodes
-    if again != tree.nodes:
-        raise FileChanged(min(set(again) ^ set(tree.nodes)).path)
+def _demand_still(before: Tree, after: Tree) -> None:
+    if after.nodes != before.nodes:
+        raise FileChanged(min(set(after.nodes) ^ set(before.nodes)).path)

@@ -62,13 +62,13 @@ class _Found:
     leaving: list[Node] = field(default_factory=list)
 
 
-def walk(root: bytes) -> Tree:
-    """What of ``root``, a path without links, is sent.
+def walk(root: bytes, own: frozenset[bytes] = frozenset()) -> Tree:
+    """What of ``root``, a path without links, is sent; ``own`` are Offload's own directories in it.
 
     Raises:
         LinkLeavesRootError: links lead out; all of them are named.
     """
-    found = _walk(root, Rules(root))
+    found = _walk(root, Rules(root, own))
     if found.leaving:
         raise _leaving(found.leaving)
     return _tree(found, found.nodes)
@@ -163,6 +163,9 @@ def _leaving(nodes: list[Node]) -> LinkLeavesRootError:
     many = f"{len(links)} symbolic links lead" if len(links) > 1 else "A symbolic link leads"
     return LinkLeavesRootError(
         f"{many} out of the working directory: {', '.join(links)}",
-        next_step="Put a copy in its place, or name it in .offloadignore and mount what it leads to.",
+        next_step=(
+            "Put a copy in its place. Or name it in .offloadignore, and let the script use the absolute path"
+            " of what it leads to, if the cluster sees that path; `local` does."
+        ),
         details={"links": links},
     )

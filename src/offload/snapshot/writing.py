@@ -12,6 +12,7 @@ _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXE
 _FICLONE: Final = 0x40049409
 """Linux: share the blocks of another file until one of them changes."""
 _NO_CLONE: Final = (errno.EOPNOTSUPP, errno.EXDEV, errno.ENOTTY, errno.EINVAL, errno.ENOSYS, errno.EPERM)
+_NO_HARD_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
 _PIECE: Final = 1 << 30
 
 
@@ -82,3 +83,21 @@ def _copy(reading: int, writing: int) -> None:
             raise
         while os.sendfile(writing, reading, None, _PIECE):
             pass
+
+
+def rename_new(temporary: bytes, path: bytes) -> bool:
+    """Rename without replacing anything; False when something is there."""
+    try:
+        os.link(temporary, path, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        # FAT and some network file systems have no hard links, and Linux no portable other way.
+        if os.path.lexists(path):
+            return False
+        os.rename(temporary, path)
+        return True
+    os.unlink(temporary)
+    return True

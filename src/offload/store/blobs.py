@@ -8,8 +8,8 @@ is sent again.
 
 A blob's modification time says when it was last wanted. Asking for a blob renews it, and
 :meth:`BlobFiles.delete` leaves alone what was wanted since, so garbage collection never takes what a
-submission under way relies on. Everything here may be called from any thread; the chunks of a pack
-must come one after another.
+submission under way relies on. Everything here may be called from any thread. How blobs get in is
+:mod:`~offload.store.incoming`.
 """
 
 from __future__ import annotations
@@ -20,21 +20,18 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
-from offload.errors import BlobCorruptError, BlobMissingError, OffloadError, ProtocolError, disk_full
+from offload.errors import BlobCorruptError, BlobMissingError, OffloadError, ProtocolError
 from offload.model.blobs import Blob, Codec
 from offload.model.manifest import is_digest
+from offload.store.incoming import Incoming, PackReceiver, demand_space
 from offload.wire.encoding import CHUNK, Decoder, decoded, encode_bytes
-from offload.wire.packs import PackReader, Piece
 
 _SUFFIX: Final = {Codec.ZSTD: ".zst", Codec.RAW: ".raw"}
 _CODEC: Final = {suffix: codec for codec, suffix in _SUFFIX.items()}
-_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 _LEFTOVER_AGE: Final = 3600.0
 """Seconds after which a temporary file that nobody writes to belongs to a process that crashed."""
 
@@ -57,7 +54,7 @@ class BlobFiles:
         self._aside = os.path.join(self._directory, "corrupt")
         self._numbers = itertools.count()
         self._deleting = threading.Lock()
-        with _disk_full():
+        with demand_space():
             for path in (self._temporary, self._aside):
                 os.makedirs(path, mode=0o700, exist_ok=True)
         self._damaged = set(os.listdir(self._aside))
@@ -84,7 +81,7 @@ class BlobFiles:
             DiskFullError: there is no space left.
         """
         for blob in blobs:
-            with _disk_full(), Incoming(self, blob.digest, blob.codec) as incoming:
+            with demand_space(), Incoming(self, blob.digest, blob.codec) as incoming:
                 for chunk in blob.chunks:
                     incoming.write(chunk)
                 incoming.finish()
@@ -199,122 +196,6 @@ class BlobFiles:
             with contextlib.suppress(FileNotFoundError):
                 if entry.stat().st_mtime < time.time() - _LEFTOVER_AGE:
                     os.unlink(entry.path)
-
-
-class Incoming:
-    """One blob on its way in: a temporary file that becomes the blob once its digest is proved."""
-
-    def __init__(self, files: BlobFiles, digest: str, codec: Codec) -> None:
-        self._files = files
-        self._final = files.path(digest, codec)
-        self._path = files.temporary()
-        self._digest = digest
-        self._decoder = Decoder(digest, codec)
-        self._descriptor = os.open(self._path, _NEW, 0o600)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def write(self, data: bytes | memoryview) -> None:
-        """Take the next encoded bytes."""
-        self._decoder.drain(data)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
-
-    def finish(self) -> None:
-        """Prove the digest and make the blob visible.
-
-        Raises:
-            BlobCorruptError: the bytes aren't those that the digest names; nothing becomes visible.
-        """
-        self._decoder.finish()
-        os.close(self._descriptor)
-        self._descriptor = -1
-        try:
-            os.replace(self._path, self._final)
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(self._final), mode=0o700, exist_ok=True)
-            os.replace(self._path, self._final)
-        self._path = ""
-        self._files.heal(self._digest)
-
-    def close(self) -> None:
-        """Forget a blob that wasn't finished."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-        if self._path:
-            os.unlink(self._path)
-            self._path = ""
-
-
-class PackReceiver:
-    """Takes the bytes of a pack in pieces cut anywhere, and stores each blob as soon as it is whole.
-
-    What was stored before an error stays, so a sender that starts again sends only the rest.
-    """
-
-    def __init__(self, files: BlobFiles) -> None:
-        self._files = files
-        self._reader = PackReader()
-        self._incoming: Incoming | None = None
-        self._closed = False
-        # A request that is given up leaves here while a thread may still be feeding.
-        self._taking = threading.Lock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._taking:
-            self._closed = True
-            if self._incoming:
-                self._incoming.close()
-                self._incoming = None
-
-    def feed(self, chunk: bytes) -> None:
-        """Take the next bytes. A chunk of about 1 MiB is worth the way into a thread; a packet isn't.
-
-        Raises:
-            ProtocolError: this is no pack.
-            BlobCorruptError: a blob's bytes aren't those that its digest names.
-            DiskFullError: there is no space left.
-        """
-        with self._taking, _disk_full():
-            for piece in self._reader.feed(chunk) if not self._closed else ():
-                self._take(piece)
-
-    def close(self) -> None:
-        """Say that nothing more comes.
-
-        Raises:
-            ProtocolError: the last blob is incomplete.
-        """
-        self._reader.close()
-
-    def _take(self, piece: Piece) -> None:
-        incoming = self._incoming or Incoming(self._files, piece.digest, piece.codec)
-        self._incoming = incoming
-        incoming.write(piece.data)
-        if piece.last:
-            incoming.finish()
-            incoming.close()
-            self._incoming = None
-
-
-def _disk_full() -> AbstractContextManager[None]:
-    return disk_full(
-        "The launcher has no space left for files.",
-        "Free space on the disk of the launcher, then run the same command again.",
-    )
 
 
 def _read(path: str) -> Iterator[bytes]:

@@ -31,10 +31,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _PRAGMAS: Final = (
+    "PRAGMA busy_timeout=5000",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=NORMAL",
     "PRAGMA foreign_keys=ON",
-    "PRAGMA busy_timeout=5000",
     "PRAGMA cache_size=-4000",
 )
 

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import difflib
+import functools
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, case, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from offload.errors import BlobMissingError, JobNotFoundError
 from offload.lifecycle.job import PoolFacts, job_state
 from offload.model.counts import Counts
 from offload.model.ids import new_job_id, pool_id
+from offload.model.reasons import Reason
 from offload.model.spec import Spec
 from offload.model.states import State, Target
 from offload.store import events, manifests
 from offload.store.schema import jobs, pools, tasks
-from offload.store.views import counts_of, job_view, reason_of
+from offload.store.views import counts_of, job_view, reason_of, to_text
 from offload.wire.api import JobPage, JobView, Submission
-from offload.wire.codec import encode
+from offload.wire.codec import decode, encode
 
 PAGE: Final = 100
-_BATCH: Final = 5000
 _UNFINISHED: Final = (State.PENDING.value, State.RUNNING.value)
 
 
 def submit(connection: Connection, submission: Submission, user: str, now: float) -> tuple[JobView, bool]:
-    """Keep a job with its tasks and its pool; the flag tells whether it is new.
+    """Keep a job with its pool; the flag tells whether it is new.
 
     Raises:
         BlobMissingError: its snapshot isn't there (any more).
@@ -35,20 +37,24 @@ def submit(connection: Connection, submission: Submission, user: str, now: float
     if known is not None:
         return get(connection, known), False
     spec = submission.spec
-    if not manifests.touch(connection, spec.snapshot, now):
-        raise BlobMissingError(
-            "The job's snapshot isn't with the launcher.", details={"digests": [spec.snapshot]}
-        )
+    wanted = manifests_of(spec)
+    if missing := [digest for digest in wanted if not manifests.touch(connection, digest, now)]:
+        raise BlobMissingError("The job's files aren't with the launcher.", details={"digests": missing})
     job = new_job_id()
     _insert_job(connection, job, submission, user, now)
-    _insert_tasks(connection, job, spec)
     connection.execute(
         insert(pools).values(id=pool_id(job), job=job, released=False, early_deaths=0, last_words="")
     )
-    for digest in filter(None, (spec.snapshot, spec.stdin)):
-        manifests.refer(connection, job, digest)
+    manifests.refer(connection, job, *wanted, *filter(None, (spec.stdin,)))
     events.record(connection, job, "submitted", now, name=spec.name, cluster=spec.cluster)
     return get(connection, job), True
+
+
+def manifests_of(spec: Spec) -> tuple[str, ...]:
+    """Digests of the manifests that a job needs to run: of its snapshot, its table and its tasks' files."""
+    table = spec.parameters.table if spec.parameters else None
+    digests = (spec.snapshot, table and table.digest, table and table.files)
+    return tuple(digest for digest in digests if digest)
 
 
 def _insert_job(connection: Connection, job: str, submission: Submission, user: str, now: float) -> None:
@@ -68,27 +74,11 @@ def _insert_job(connection: Connection, job: str, submission: Submission, user: 
             succeeded=0,
             failed=0,
             cancelled=0,
+            begun=0,
             created=now,
             results_removed=False,
         )
     )
-
-
-def _insert_tasks(connection: Connection, job: str, spec: Spec) -> None:
-    rows: list[dict[str, Any]] = [
-        {
-            "job": job,
-            "task": index,
-            "position": position,
-            "state": State.PENDING,
-            "attempts": 0,
-            "charged": 0,
-            "lost": 0,
-        }
-        for position, index in enumerate(spec.array)
-    ]
-    for at in range(0, len(rows), _BATCH):
-        connection.execute(insert(tasks), rows[at : at + _BATCH])
 
 
 def submitted_before(connection: Connection, key: str) -> JobView | None:
@@ -97,13 +87,24 @@ def submitted_before(connection: Connection, key: str) -> JobView | None:
     return None if known is None else get(connection, known)
 
 
-def row_of(connection: Connection, job: str) -> Row[Any]:
-    """A job's row.
+@functools.lru_cache(maxsize=256)
+def _decoded(spec: str) -> Spec:
+    return decode(spec, Spec)
+
+
+def spec_of(job: Row[Any]) -> Spec:
+    """The spec of a job's row; it never changes, and every lease call asks for it."""
+    return _decoded(job.spec)
+
+
+def row_of(connection: Connection, job: str, *, lock: bool = False) -> Row[Any]:
+    """A job's row; with ``lock`` nobody else changes it before this transaction has ended.
 
     Raises:
         JobNotFoundError: there is none; the sentence suggests near ids.
     """
-    row = connection.execute(select(jobs).where(jobs.c.id == job)).one_or_none()
+    query = select(jobs).where(jobs.c.id == job)
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
         raise _not_found(connection, job)
     return row
@@ -164,10 +165,12 @@ def page(
     return JobPage(jobs=views, next=views[-1].id if len(rows) > limit else None)
 
 
-def unfinished(connection: Connection) -> list[str]:
-    """Ids of jobs that have work left, or whose pool isn't released, oldest first."""
+def unfinished(connection: Connection, cluster: str | None = None) -> list[str]:
+    """Ids of jobs that have work left, or whose pool isn't released, oldest first; all, or one cluster's."""
     busy = jobs.c.state.in_(_UNFINISHED) | ~pools.c.released
     query = select(jobs.c.id).join(pools, pools.c.job == jobs.c.id).where(busy)
+    if cluster is not None:
+        query = query.where(jobs.c.cluster == cluster)
     return list(connection.execute(query.order_by(jobs.c.number)).scalars())
 
 
@@ -207,19 +210,19 @@ def facts(connection: Connection, job: str) -> tuple[State, Target, Counts, Pool
         early_deaths=row.early_deaths,
         last_words=row.last_words,
         refused=reason_of(row.refused),
+        max_running=spec_of(row).max_running,
     )
     return State(row.state), Target(row.target), counts_of(row), pool
 
 
-def move_tasks(
-    connection: Connection, job: str, old: State, new: State, now: float, *, count: int = 1
-) -> None:
-    """Count tasks that went from ``old`` to ``new``, and let the job's state follow from its tasks."""
-    if old is not new:
-        counters = {old.value: jobs.c[old.value] - count, new.value: jobs.c[new.value] + count}
+def move_tasks(connection: Connection, job: str, moved: Mapping[State, int], now: float) -> None:
+    """Count how many tasks more (or less) are in each state, and let the job's state follow from them."""
+    counters = {state.value: jobs.c[state.value] + more for state, more in moved.items() if more}
+    if counters:
         connection.execute(update(jobs).where(jobs.c.id == job).values(counters))
     row = row_of(connection, job)
-    started = row.started is not None or new is State.RUNNING
+    now = max(now, row.started or row.created)  # the clock may have been set back
+    started = row.started is not None or bool(row.running)
     state = job_state(counts_of(row), Target(row.target), started=started)
     if state.value == row.state:
         return
@@ -228,21 +231,53 @@ def move_tasks(
         values["started"] = now
         events.record(connection, job, "job_started", now)
     if state.is_terminal:
-        values |= _ending(connection, job, now)
+        values |= _ending(connection, row, now)
         events.record(connection, job, "job_ended", now, state=state, exit_status=values["exit_status"])
     guarded = update(jobs).where(jobs.c.id == job, jobs.c.state.in_(_UNFINISHED))
     connection.execute(guarded.values(values))
 
 
-def _ending(connection: Connection, job: str, now: float) -> dict[str, Any]:
+def begin_tasks(connection: Connection, job: Row[Any], count: int) -> int:
+    """Give the next ``count`` tasks that have not begun their rows; how many there were.
+
+    Args:
+        connection: in whose transaction the job's row was locked.
+        job: its row.
+        count: at most so many.
+    """
+    indices = spec_of(job).array.between(job.begun, job.begun + count)
+    if not indices or job.rest_state is not None:
+        return 0
+    guarded = update(jobs).where(jobs.c.id == job.id, jobs.c.begun == job.begun)
+    connection.execute(guarded.values(begun=job.begun + len(indices)))
+    new = {"job": job.id, "state": State.PENDING, "attempts": 0, "charged": 0, "lost": 0}
+    rows = [{**new, "task": index, "position": at} for at, index in enumerate(indices, job.begun)]
+    connection.execute(insert(tasks), rows)
+    return len(indices)
+
+
+def end_rest(connection: Connection, job: Row[Any], state: State, reason: Reason | None, now: float) -> int:
+    """End all tasks that have not begun, however many, and tell it with one event; how many there were."""
+    count: int = len(spec_of(job).array) - job.begun
+    if not count or job.rest_state is not None:
+        return 0
+    guarded = update(jobs).where(jobs.c.id == job.id, jobs.c.begun == job.begun, jobs.c.rest_state.is_(None))
+    connection.execute(guarded.values(rest_state=state, rest_reason=to_text(reason)))
+    events.record(connection, job.id, "tasks_ended", now, count=count, state=state, reason=reason)
+    return count
+
+
+def _ending(connection: Connection, job: Row[Any], now: float) -> dict[str, Any]:
     """The reason and exit status of a job are those of its first failed, else first cancelled, task."""
-    query = select(tasks.c.exit_status, tasks.c.reason)
-    query = query.where(tasks.c.job == job, tasks.c.state != State.SUCCEEDED)
-    failed_first = case((tasks.c.state == State.FAILED, 0), else_=1)
-    first = connection.execute(query.order_by(failed_first, tasks.c.position).limit(1)).first()
-    if first is None:
-        return {"ended": now, "exit_status": 0, "reason": None}
-    return {"ended": now, "exit_status": first.exit_status, "reason": first.reason}
+    for state in (State.FAILED, State.CANCELLED):
+        query = select(tasks.c.exit_status, tasks.c.reason)
+        query = query.where(tasks.c.job == job.id, tasks.c.state == state)
+        first = connection.execute(query.order_by(tasks.c.position).limit(1)).first()
+        if first is not None:
+            return {"ended": now, "exit_status": first.exit_status, "reason": first.reason}
+        if job.rest_state == state:  # those that never began come last
+            return {"ended": now, "exit_status": None, "reason": job.rest_reason}
+    return {"ended": now, "exit_status": 0, "reason": None}
 
 
 def expired(connection: Connection, before: float) -> list[str]:
@@ -252,9 +287,10 @@ def expired(connection: Connection, before: float) -> list[str]:
 
 
 def remove_results(connection: Connection, job: str, now: float) -> None:
-    """Forget a job's results; the job itself stays, and says so."""
-    manifests.forget_results(connection, job)
-    connection.execute(update(tasks).where(tasks.c.job == job).values(results=None))
+    """Note that a job's results are gone, so that its tasks show none; the job itself stays."""
+    parameters = spec_of(row_of(connection, job)).parameters
+    if parameters and parameters.table:  # what its tasks were stays with the job
+        manifests.refer(connection, job, parameters.table.digest)
     connection.execute(update(jobs).where(jobs.c.id == job).values(results_removed=True))
     events.record(connection, job, "results_removed", now)
 

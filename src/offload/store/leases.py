@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row
 
 from offload.model.ids import RunnerId
-from offload.model.states import State
+from offload.model.states import State, Target
 from offload.store import jobs, pools, tasks
 from offload.wire.runner_protocol import LeaseRequest, LeaseResponse, Order, OrderKind
 
@@ -24,7 +24,7 @@ class Exchange:
         response: what the runner is told.
         job: whose runner it is.
         changed: whether anything about the job changed.
-        concerns_others: whether the job's waiting runners may be told something now.
+        concerns_others: whether the job's runners without a task may be told something now.
     """
 
     response: LeaseResponse
@@ -41,15 +41,16 @@ def exchange(connection: Connection, request: LeaseRequest, now: float, ttl: flo
     """
     runner = RunnerId(request.runner)
     job = pools.speaks(connection, runner, now)
-    pending = jobs.row_of(connection, job).pending
+    before = row = jobs.row_of(connection, job)
     settled = tasks.settle(connection, runner, request.completions, now)
     working = [token for token in request.holding if token not in settled]
     held = tasks.renew(connection, runner, working, now + ttl)
-    row = jobs.row_of(connection, job)
-    retried, ended = row.pending > pending, State(row.state).is_terminal
+    if settled:
+        row = jobs.row_of(connection, job)
+    retried, ended = row.pending > before.pending, State(row.state).is_terminal
     slots = min(request.free_slots, MAX_SLOTS)
     leases = tasks.grant(connection, runner, slots=slots, known=working, now=now, ttl=ttl)
-    orders = _orders(connection, request, working, held)
+    orders = _orders(request, working, held, cancelled=row.target == Target.CANCELLED)
     if slots and not held and not leases and _is_superfluous(connection, row):
         orders.append(Order(kind=OrderKind.STOP))
     return Exchange(
@@ -60,9 +61,9 @@ def exchange(connection: Connection, request: LeaseRequest, now: float, ttl: flo
     )
 
 
-def _orders(connection: Connection, request: LeaseRequest, working: list[str], held: set[str]) -> list[Order]:
-    cancelling = tasks.cancelling(connection, sorted(held - set(request.cancelling)))
-    cancel = [Order(kind=OrderKind.CANCEL, token=token) for token in working if token in cancelling]
+def _orders(request: LeaseRequest, working: list[str], held: set[str], *, cancelled: bool) -> list[Order]:
+    untold = held - set(request.cancelling) if cancelled else ()
+    cancel = [Order(kind=OrderKind.CANCEL, token=token) for token in working if token in untold]
     return cancel + [Order(kind=OrderKind.DROP, token=token) for token in working if token not in held]
 
 

@@ -59,14 +59,16 @@ def blobs_of(connection: Connection, digest: str) -> list[str]:
     )
 
 
-def refer(connection: Connection, job: str, digest: str) -> None:
-    """Note that a job needs a manifest (or a lone blob)."""
-    insert_missing(connection, references, [{"job": job, "digest": digest}])
+def refer(connection: Connection, job: str, *digests: str) -> None:
+    """Note that a job needs manifests (or lone blobs)."""
+    insert_missing(connection, references, [{"job": job, "digest": digest} for digest in set(digests)])
 
 
-def forget_results(connection: Connection, job: str) -> None:
-    """Drop every reference of a job, its snapshot's too."""
-    connection.execute(delete(references).where(references.c.job == job))
+def forget_results(connection: Connection, job: str, *, limit: int) -> int:
+    """Drop references of a job, its snapshot's too, ``limit`` at most; how many."""
+    some = select(references.c.digest).where(references.c.job == job).limit(limit)
+    gone = delete(references).where(references.c.job == job, references.c.digest.in_(some))
+    return connection.execute(gone).rowcount
 
 
 def drop_unreferenced(connection: Connection, before: float) -> int:

@@ -2,7 +2,8 @@
 
 An empty store gets the schema that the code describes, one of an older version gets it by alembic's
 migrations; tests hold the two together. So alembic, which costs 12 MB for as long as the launcher lives, is
-imported only by the first start after an upgrade.
+imported only by the first start after an upgrade. It all happens in one transaction, and two launchers that
+open a store at once do it one after the other.
 """
 
 from __future__ import annotations
@@ -10,23 +11,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import OperationalError
 
 from offload.errors import StoreError
 from offload.store.schema import metadata
 
-HEAD: Final = "0001"
+HEAD: Final = "0004"
 """The newest revision in ``migrations/versions``; a test holds the two together."""
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
-
-
-def current_revision(engine: Engine) -> str | None:
-    """The revision of the schema that is there; None for an empty database."""
-    with engine.connect() as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return None
-        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+_TURN: Final = 0x0FF10AD
+"""PostgreSQL's name for the lock on changing the schema; SQLite has one writer anyway."""
 
 
 def upgrade(engine: Engine) -> None:
@@ -36,45 +31,64 @@ def upgrade(engine: Engine) -> None:
         StoreError: the database can't be opened, or is of a newer version of Offload.
     """
     try:
-        revision = current_revision(engine)
+        with engine.begin() as connection:
+            _upgrade(connection)
     except OperationalError as error:
         raise StoreError(
             f"The store can't be opened: {error.orig}",
             next_step="Check that its directory is writable, or that the database server answers.",
         ) from error
-    if revision == HEAD:
-        return
+
+
+def _upgrade(connection: Connection) -> None:
+    _wait_for_turn(connection)
+    revision = _revision(connection)
     if revision is None:
-        _create(engine)
-        return
-    if revision > HEAD:
+        _create(connection)
+    elif revision > HEAD:
         raise StoreError(
             f"The store has schema {revision}, but this version of Offload knows {HEAD}.",
             next_step="Upgrade Offload; an older version can't read a newer store.",
         )
-    migrate(engine)
+    elif revision < HEAD:
+        _migrate(connection, HEAD)
 
 
-def _create(engine: Engine) -> None:
-    with engine.begin() as connection:
-        metadata.create_all(connection)
-        # As alembic makes it.
-        connection.execute(
-            text(
-                "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
-                "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
-            )
+def _wait_for_turn(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": _TURN})
+
+
+def _revision(connection: Connection) -> str | None:
+    """The revision of the schema that is there; None for an empty database."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _create(connection: Connection) -> None:
+    metadata.create_all(connection)
+    # As alembic makes it.
+    connection.execute(
+        text(
+            "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
+            "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
         )
-        connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
+    )
+    connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
 
 
-def migrate(engine: Engine) -> None:
-    """Run alembic's migrations up to :data:`HEAD`, from whatever is there."""
+def migrate(engine: Engine, revision: str = HEAD) -> None:
+    """Run alembic's migrations up to ``revision``, from whatever is there."""
+    with engine.begin() as connection:
+        _migrate(connection, revision)
+
+
+def _migrate(connection: Connection, revision: str) -> None:
     from alembic import command  # noqa: PLC0415  see the module's story
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, HEAD)
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)

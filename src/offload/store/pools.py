@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Sequence
+from typing import Any, Final
 
 from sqlalchemy import Connection, select, update
 
 from offload.errors import PoolReleasedError
-from offload.model.ids import PoolId, RunnerId, pool_of_runner
+from offload.model.ids import PoolId, RunnerId, job_of_pool, pool_of_runner
 from offload.model.reasons import Reason
 from offload.model.states import State
 from offload.store import events, jobs, manifests, tasks
 from offload.store.schema import jobs as jobs_table
 from offload.store.schema import pools, runners
 from offload.store.views import reason_of, to_text
+
+_NUMBER: Final = re.compile(r"\d+")
 
 
 def told(connection: Connection, pool: PoolId, wanted: int) -> None:
@@ -32,15 +36,21 @@ def wanted_of(connection: Connection, job: str) -> int | None:
 
 
 def waits(connection: Connection, pool: PoolId, reason: Reason | None, now: float) -> bool:
-    """Note why a pool has no runner yet (None: it has one); whether that is news."""
-    row = connection.execute(select(pools).where(pools.c.id == pool)).one_or_none()
+    """Note why a pool has no runner yet (None: it has one), unless its job has ended; whether it is news."""
+    query = select(pools, jobs_table.c.state).join(jobs_table, jobs_table.c.id == pools.c.job)
+    row = connection.execute(query.where(pools.c.id == pool)).one_or_none()
     known = None if row is None else reason_of(row.waiting)
-    if row is None or known == reason:
+    if row is None or known == reason or (reason is not None and row.state not in _LIVE):
         return False
     connection.execute(update(pools).where(pools.c.id == pool).values(waiting=to_text(reason)))
-    if reason is not None:
+    if reason is not None and (known is None or _essence(reason) != _essence(known)):
         events.record(connection, row.job, "waiting", now, reason=reason)
     return True
+
+
+def _essence(reason: Reason) -> tuple[str, str]:
+    """What a person is told, without its numbers: that 40 s became 45 s is no event."""
+    return reason.code, _NUMBER.sub("", reason.sentence)
 
 
 def refuse(connection: Connection, pool: PoolId, reason: Reason) -> None:
@@ -83,6 +93,7 @@ def ended(connection: Connection, runner: RunnerId, reason: Reason, now: float) 
     never_spoke = select(runners.c.id).where(runners.c.id == runner, runners.c.hello.is_(None))
     if connection.execute(never_spoke).first() is not None:
         words = reason.words or reason.sentence
+        events.record(connection, job_of_pool(pool), "runner_ended", now, runner=runner, reason=reason)
         early = update(pools).where(pools.c.id == pool)
         connection.execute(early.values(early_deaths=pools.c.early_deaths + 1, last_words=words))
     return True
@@ -97,10 +108,25 @@ def speaks(connection: Connection, runner: RunnerId, now: float) -> str:
     row = connection.execute(select(pools).where(pools.c.id == pool_of_runner(runner))).one_or_none()
     if row is None or row.released:
         raise PoolReleasedError(f"There is no more work for {runner}.")
-    manifests.insert_missing(connection, runners, [{"id": runner, "pool": row.id, "hello": now}])
-    if connection.execute(select(runners.c.ended).where(runners.c.id == runner)).scalar() is not None:
+    seen = connection.execute(select(runners.c.ended).where(runners.c.id == runner)).one_or_none()
+    if seen is None:
+        manifests.insert_missing(connection, runners, [{"id": runner, "pool": row.id, "hello": now}])
+    elif seen.ended is not None:
         raise PoolReleasedError(f"{runner} was seen to have ended; its leases are lost.")
     return str(row.job)
+
+
+def has_greeted(connection: Connection, runner: RunnerId) -> bool:
+    """Whether a runner ever said hello."""
+    said = select(runners.c.id).where(runners.c.id == runner, runners.c.hello.is_not(None))
+    return connection.execute(said).first() is not None
+
+
+def leftovers(connection: Connection, seen: Sequence[PoolId]) -> list[PoolId]:
+    """Those of some pools that nobody knows, or that were released."""
+    kept = select(pools.c.id).where(pools.c.id.in_(seen), ~pools.c.released)
+    known = set(connection.execute(kept).scalars())
+    return [pool for pool in seen if pool not in known]
 
 
 def live_runners(connection: Connection, cluster: str) -> set[RunnerId]:

@@ -55,7 +55,9 @@ def job_view(row: Row[Any], waiting: str | None = None) -> JobView:
     )
 
 
-def task_view(row: Row[Any], attempts: tuple[AttemptView, ...], waiting: str | None) -> TaskView:
+def task_view(
+    row: Row[Any], attempts: tuple[AttemptView, ...], waiting: str | None, *, removed: bool
+) -> TaskView:
     """A task with its attempts; ``waiting`` is why its pool has no runner yet."""
     pending = row.state == State.PENDING
     return TaskView(
@@ -63,9 +65,24 @@ def task_view(row: Row[Any], attempts: tuple[AttemptView, ...], waiting: str | N
         state=State(row.state),
         reason=reason_of((waiting or row.reason) if pending else row.reason),
         exit_status=row.exit_status,
-        results=row.results,
+        results=None if removed else row.results,
         result=None if row.result is None else decode(row.result, dict),
         attempts=attempts,
+    )
+
+
+def rest_state(job: Row[Any]) -> State:
+    """The state of the tasks of a job that have not begun."""
+    return State(job.rest_state or State.PENDING)
+
+
+def rest_view(job: Row[Any], index: int, waiting: str | None) -> TaskView:
+    """A task that has not begun."""
+    state = rest_state(job)
+    return TaskView(
+        index=index,
+        state=state,
+        reason=reason_of(waiting if state is State.PENDING else job.rest_reason),
     )
 
 

@@ -13,6 +13,7 @@ from offload.model.reasons import Reason
 from offload.model.resources import Resources
 from offload.model.spec import Spec
 from offload.model.states import AttemptState, State, Target
+from offload.model.usage import Usage
 from offload.model.use import Use
 
 API_VERSION: Final = 1
@@ -106,6 +107,8 @@ class TaskView:
         results: manifest digest of its new and changed files.
         result: the JSON object that it wrote to ``$OFFLOAD_RESULT``.
         attempts: every try, oldest first.
+        parameters: what makes it differ from the other tasks, by name; None when only its index does, or when
+            they were removed with the job's files.
     """
 
     index: int
@@ -115,6 +118,18 @@ class TaskView:
     results: str | None = None
     result: dict[str, Any] | None = None
     attempts: tuple[AttemptView, ...] = ()
+    parameters: dict[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageView:
+    """What attempts used.
+
+    Attributes:
+        usage: of the latest of them; None when none has ended yet.
+    """
+
+    usage: Usage | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +156,9 @@ class EventView:
         id: position in the launcher's event log; resume with ``Last-Event-ID``.
         job: whose event it is.
         at: when.
-        kind: ``submitted``, ``waiting``, ``task_started``, ``task_ended``, ``attempt_lost``,
-            ``attempt_failed``, ``cancel_requested``, ``job_started``, ``job_ended``, ``results_removed``.
+        kind: ``submitted``, ``waiting``, ``task_started``, ``task_ended``, ``tasks_ended`` (all that had not
+            begun), ``attempt_lost``, ``attempt_failed``, ``runner_ended`` (before it began),
+            ``cancel_requested``, ``job_started``, ``job_ended``, ``results_removed``.
         task: which task, if it is about one.
         data: facts by kind, for example ``state``, ``reason``, ``attempt``.
     """
@@ -168,6 +184,9 @@ class ClusterView:
         free: what is free now; None where that isn't known.
         enforces: how limits are kept, by limit: ``memory``, ``time``, ``cpus``, ``gpus``.
         session_env: names of session variables that are worth sending, because the cluster is this machine.
+        profiles: what ``--profile`` takes: what each is, by name.
+        mounts: what ``--mount`` takes: what each is, by name.
+        images: the image of each language, by language, and others that are allowed, as patterns.
     """
 
     name: str
@@ -178,6 +197,22 @@ class ClusterView:
     free: Resources | None = None
     enforces: dict[str, str] = field(default_factory=dict)
     session_env: tuple[str, ...] = ()
+    profiles: dict[str, str] = field(default_factory=dict)
+    mounts: dict[str, str] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterChange:
+    """``PUT /v1/clusters/{name}``.
+
+    Attributes:
+        backend: ``local``, ``kubernetes``, …
+        settings: the backend's own settings, as they stand in ``config.toml``.
+    """
+
+    backend: str
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,11 @@ from typing import Final
 from offload.errors import BlobMissingError, LauncherUnreachableError, OffloadError
 from offload.model.blobs import Blob
 from offload.wire.api import MANIFEST_TYPE, PACK_TYPE, Digests
+from offload.wire.chunked import Parts
 from offload.wire.codec import decode, encode
 from offload.wire.encoding import compressed, encode_difference
 from offload.wire.http import Connection, Response
-from offload.wire.packs import decode_pack, encode_pack
+from offload.wire.packs import decode_pack, pack_parts
 
 BASE_HEADER: Final = "X-Offload-Base"
 _NOT_FOUND: Final = 404
@@ -45,13 +46,13 @@ class HttpBlobs:
         """Send blobs in one request, as they are produced, compressed for a network; says how many bytes."""
         sent = 0
 
-        def counted(pack: Iterable[bytes]) -> Iterator[bytes]:
+        def counted(pack: Iterable[Parts]) -> Iterator[Parts]:
             nonlocal sent
-            for chunk in pack:
-                sent += len(chunk)
-                yield chunk
+            for parts in pack:
+                sent += sum(map(len, parts))
+                yield parts
 
-        pack = encode_pack(map(compressed, blobs) if self._is_remote else blobs)
+        pack = pack_parts(map(compressed, blobs) if self._is_remote else blobs)
         try:
             self._request("PUT", "/blobs", counted(pack), content_type=PACK_TYPE).read()
         except BaseException:
@@ -122,7 +123,7 @@ class HttpBlobs:
         self,
         method: str,
         path: str,
-        body: bytes | Iterable[bytes] | None = None,
+        body: bytes | Iterable[Parts] | None = None,
         *,
         headers: dict[str, str] | None = None,
         content_type: str = "application/json",

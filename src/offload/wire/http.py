@@ -14,15 +14,19 @@ import json
 import select
 import socket
 import ssl
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote, unquote, urlsplit
 
 from offload.errors import LauncherUnreachableError, SettingsError, error_from_json
+from offload.wire.chunked import Parts, send_chunked
 
 CHUNK: Final = 1 << 18
 _OK: Final = range(200, 300)
+_CONNECT: Final = 5.0
+"""Seconds to connect over a network."""
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -34,6 +38,52 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
+
+
+def _notice_silence(connection: http.client.HTTPConnection) -> None:
+    """Ask the kernel to look whether the other end is still there.
+
+    A machine or a pod that is gone says nothing, and a call that waits for its answer would wait for all of
+    its timeout.
+    """
+    options = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 3, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 20_000}
+    connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in options.items():
+        if option := getattr(socket, name, None):  # not every system has all of them
+            connection.sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+class _TcpConnection(http.client.HTTPConnection):
+    def connect(self) -> None:
+        _connect(self, super().connect)
+
+
+class _TlsConnection(http.client.HTTPConnection):
+    default_port = http.client.HTTPS_PORT
+
+    def __init__(self, host: str, port: int | None, timeout: float | None, context: ssl.SSLContext) -> None:
+        super().__init__(host, port, timeout=timeout)
+        self._tls = context
+
+    def connect(self) -> None:
+        _connect(self, super().connect)
+        # The other end may be let in later than its gateway accepts the connection.
+        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self.host)
+
+
+def _connect(connection: http.client.HTTPConnection, connect: Callable[[], None]) -> None:
+    """Connect, with less patience than there is for an answer.
+
+    Where nobody listens at a Service yet, packets may be lost without a word, and those of the same attempt
+    go on being lost once somebody does.
+    """
+    patience, connection.timeout = connection.timeout, min(connection.timeout or _CONNECT, _CONNECT)
+    try:
+        connect()
+    finally:
+        connection.timeout = patience
+    connection.sock.settimeout(patience)
+    _notice_silence(connection)
 
 
 class Response:
@@ -78,14 +128,23 @@ class WokenError(Exception):
 class Connection:
     """A connection to a launcher at ``unix:/path``, ``http://host:port`` or ``https://host:port``.
 
+    With ``certificate``, a file in PEM, whoever shows that one is trusted whatever its name, and nobody else.
+
     Raises:
         SettingsError: the address has another form.
     """
 
-    def __init__(self, address: str, *, token: str = "", timeout: float | None = 60.0) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        token: str = "",
+        certificate: Path | None = None,
+        timeout: float | None = 60.0,
+    ) -> None:
         self.address = address
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._connection = _open(address, timeout)
+        self._connection = _open(address, timeout, certificate)
 
     def __enter__(self) -> Self:
         return self
@@ -103,7 +162,7 @@ class Connection:
         self,
         method: str,
         path: str,
-        body: bytes | Iterable[bytes] | None = None,
+        body: bytes | Iterable[Parts] | None = None,
         *,
         headers: Mapping[str, str] | None = None,
         content_type: str = "application/json",
@@ -111,8 +170,9 @@ class Connection:
     ) -> Response:
         """Send one request and return the answer's head.
 
-        A body that is an iterable is sent chunked, as it is produced. ``wake`` is a file descriptor: once it
-        can be read, a request that is not answered yet is given up (a long poll that has become outdated).
+        A body that is an iterable is sent chunked, as its parts are produced. ``wake`` is a file descriptor:
+        once it can be read, a request that is not answered yet is given up (a long poll that has become
+        outdated).
 
         Raises:
             WokenError: ``wake`` could be read before the answer came.
@@ -137,13 +197,13 @@ class Connection:
         self,
         method: str,
         path: str,
-        body: bytes | Iterable[bytes] | None,
+        body: bytes | Iterable[Parts] | None,
         headers: dict[str, str],
         wake: int | None,
     ) -> http.client.HTTPResponse:
         fresh = self._connection.sock is None
         try:
-            self._connection.request(method, path, body, headers)
+            self._send(method, path, body, headers)
             self._await_answer(wake)
             return self._connection.getresponse()
         except (ConnectionError, http.client.BadStatusLine):
@@ -151,9 +211,21 @@ class Connection:
             self.close()
             if fresh or not (body is None or isinstance(body, bytes)):
                 raise
-        self._connection.request(method, path, body, headers)
+        self._send(method, path, body, headers)
         self._await_answer(wake)
         return self._connection.getresponse()
+
+    def _send(
+        self, method: str, path: str, body: bytes | Iterable[Parts] | None, headers: dict[str, str]
+    ) -> None:
+        if body is None or isinstance(body, bytes):
+            self._connection.request(method, path, body, headers)
+            return
+        self._connection.putrequest(method, path)
+        for name, value in {**headers, "Transfer-Encoding": "chunked"}.items():
+            self._connection.putheader(name, value)
+        self._connection.endheaders()
+        send_chunked(self._connection.sock, body)
 
     def _await_answer(self, wake: int | None) -> None:
         if wake is None:
@@ -165,15 +237,16 @@ class Connection:
             raise WokenError
 
 
-def _open(address: str, timeout: float | None) -> http.client.HTTPConnection:
+def _open(address: str, timeout: float | None, certificate: Path | None) -> http.client.HTTPConnection:
     parts = urlsplit(address)
     if parts.scheme == "unix" and parts.path:
         return _UnixConnection(unquote(parts.path), timeout)
     if parts.scheme == "http" and parts.hostname:
-        return http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
+        return _TcpConnection(parts.hostname, parts.port, timeout=timeout)
     if parts.scheme == "https" and parts.hostname:
-        context = ssl.create_default_context()
-        return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout, context=context)
+        context = ssl.create_default_context(cafile=certificate)
+        context.check_hostname = certificate is None
+        return _TlsConnection(parts.hostname, parts.port, timeout, context)
     raise SettingsError(
         f"{address!r} is not the address of a launcher.",
         next_step="Write it like unix:/run/user/1000/offload/launcher.sock or https://host:port.",

@@ -16,6 +16,7 @@ from typing import Final
 
 from offload.errors import ProtocolError
 from offload.model.blobs import Blob, Codec
+from offload.wire.chunked import Parts
 
 _HEADER: Final = struct.Struct("<32sBBI")
 MAX_PIECE: Final = 1 << 20
@@ -35,21 +36,26 @@ class Piece:
 
 def encode_pack(blobs: Iterable[Blob]) -> Iterator[bytes]:
     """The bytes of a pack, in chunks of about 1 MiB; when a blob fails, what is before it still comes out."""
-    parts: list[bytes | memoryview] = []
+    return map(b"".join, pack_parts(blobs))
+
+
+def pack_parts(blobs: Iterable[Blob]) -> Iterator[Parts]:
+    """The chunks of :func:`encode_pack`, not joined: the pieces' bytes stay where they are."""
+    parts: Parts = []
     size = 0
     try:
         for piece in _pieces(blobs):
             parts += (_head(piece), piece.data)
             size += _HEADER.size + len(piece.data)
             if size >= MAX_PIECE:
-                yield b"".join(parts)
+                yield parts
                 parts, size = [], 0
     except Exception:
         if parts:
-            yield b"".join(parts)
+            yield parts
         raise
     if parts:
-        yield b"".join(parts)
+        yield parts
 
 
 def _head(piece: Piece) -> bytes:

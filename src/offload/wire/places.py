@@ -38,6 +38,11 @@ class Places:
     config: Path
 
     @property
+    def own(self) -> tuple[Path, ...]:
+        """Directories whose content is Offload's alone, and changes while it works."""
+        return (self.data, self.runtime, self.socket.parent, self.cache)
+
+    @property
     def socket(self) -> Path:
         """The launcher's socket; a short name elsewhere when the runtime directory's path is too long."""
         path = self.runtime / "launcher.sock"
@@ -45,6 +50,11 @@ class Places:
             return path
         short = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
         return Path(f"/tmp/offload-{os.getuid()}") / f"{short}.sock"  # noqa: S108  made with mode 0700
+
+    @property
+    def refusal(self) -> Path:
+        """Where a launcher that can't start leaves its error, as JSON, for whoever started it."""
+        return self.runtime / "refusal.json"
 
     @property
     def address(self) -> str:

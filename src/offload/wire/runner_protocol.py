@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from offload.model.outcome import Outcome
+from offload.model.parameters import Parameters
 
 PROTOCOL_VERSION: Final = 1
 LEASE_HEADER: Final = "X-Offload-Lease"
@@ -49,6 +50,9 @@ class Welcome:
         stdin: blob digest, or None for empty input.
         poll: seconds a lease call may wait at the launcher.
         lease_ttl: seconds after which a silent runner's lease may be lost.
+        checkpoint_every: seconds between two looks at what a running task saved in its checkpoint.
+        test_preemption: seconds after which a first attempt is interrupted on purpose, or None.
+        parameters: what makes the tasks differ; the runner looks up the values of each task itself.
     """
 
     job: str
@@ -65,6 +69,9 @@ class Welcome:
     stdin: str | None
     poll: float
     lease_ttl: float
+    checkpoint_every: float = 60.0
+    test_preemption: float | None = None
+    parameters: Parameters | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +103,13 @@ class LeaseRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """The right to execute one attempt."""
+    """The right to execute one attempt; ``checkpoint`` is what earlier ones saved, a manifest, or None."""
 
     token: str
     task: int
     attempt: int
     expires: float
+    checkpoint: str | None = None
 
 
 class OrderKind(StrEnum):
@@ -131,6 +139,13 @@ class LeaseResponse:
     leases: tuple[Lease, ...] = ()
     orders: tuple[Order, ...] = ()
     settled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """``POST /runner/v1/checkpoint``: the manifest of what an attempt saved for the next one."""
+
+    digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,17 @@ def remove_tree(path: Path) -> None:
             return
 
 
+def empty_directory(path: Path) -> None:
+    """Remove all that is in a directory, which may be a mount point; make it when it isn't there."""
+    os.makedirs(path, exist_ok=True)
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                remove_tree(Path(entry.path))
+            else:
+                os.unlink(entry.path)
+
+
 def _open_up(root: bytes) -> None:
     os.chmod(root, 0o700)
     for path, directories, _ in os.walk(root):

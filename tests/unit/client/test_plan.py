@@ -85,6 +85,16 @@ def test_the_spec_holds_what_was_asked_and_the_session_variables_that_are_set(pr
     assert spec.home.endswith("/my%20project")
 
 
+def test_the_spec_says_what_nobody_asked_for(project):
+    spec = make_spec(make_plan(["fit.R"]), LOCAL, snapshot="sha256:0", environ={})
+    assert spec.left_open == ("memory", "gpus")
+    plan = make_plan(
+        ["fit.R"], options=[("memory", "1Gi"), ("gpus", "0"), ("mount", "data"), ("image", "r:4")]
+    )
+    spec = make_spec(plan, LOCAL, snapshot="sha256:0", environ={})
+    assert (spec.left_open, spec.mounts, spec.image) == ((), ("data",), "r:4")
+
+
 def test_a_plain_job_has_one_task_with_index_one(project):
     spec = make_spec(make_plan(["fit.R"]), LOCAL, snapshot="sha256:0", environ={})
     assert (spec.is_array, spec.array, spec.stdin) == (False, Array(), None)

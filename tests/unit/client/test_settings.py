@@ -3,9 +3,10 @@
 import pytest
 
 from offload.client.directives import Directive
-from offload.client.settings import COMMAND_LINE, KEYS, Settings, merge
+from offload.client.settings import COMMAND_LINE, KEYS, VARYING, Settings, merge
 from offload.errors import UsageError
 from offload.model.array import parse_array
+from offload.model.grid import parse_axis
 
 
 def test_nothing_asked_gives_the_defaults():
@@ -22,16 +23,34 @@ def test_the_command_line_wins_over_a_directive_and_origins_are_told():
 
 def test_every_key_can_be_a_directive():
     texts = {
-        "cpus": "0.5", "memory": "1Gi", "gpus": "2", "time": "2h", "grace": "0", "array": "1-3",
-        "retries": "1",
+        "cpus": "0.5", "memory": "1Gi", "gpus": "2", "time": "2h", "grace": "0", "retries": "1",
+        "max-running": "5",
         "env": "A=1", "name": "n", "on": "local", "stdin": "in.txt", "size-limit": "1GB",
+        "image": "rocker/r-ver:4.4", "profile": "gpu", "mount": "data:/data", "queue": "night",
+            "test-preemption": "30s",
+        "results": "out/{task}",
     }  # fmt: skip
-    assert texts.keys() == KEYS.keys()
+    assert texts.keys() | set(VARYING) == KEYS.keys()
     settings = merge([Directive(1, key, text) for key, text in texts.items()], [], {})
     assert settings == Settings(
-        cpus=0.5, memory=1 << 30, gpus=2, time=7200.0, grace=0.0, array=parse_array("1-3"), retries=1,
+        cpus=0.5, memory=1 << 30, gpus=2, time=7200.0, grace=0.0, retries=1, results="out/{task}",
+        max_running=5,
         env={"A": "1"}, name="n", on="local", stdin="in.txt", size_limit=10**9, origins=settings.origins,
+        image="rocker/r-ver:4.4", profile="gpu", mounts=("data:/data",), queue="night", test_preemption=30.0,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("array", "1-3", parse_array("1-3")),
+        ("grid", "lr=1,2", (parse_axis("lr=1,2"),)),
+        ("params", "runs.csv", "runs.csv"),
+        ("over", "data/*.csv", ("data/*.csv",)),
+    ],
+)
+def test_every_key_that_says_the_tasks_can_be_a_directive(key, text, value):
+    assert getattr(merge([Directive(1, key, text)], [], {}), key) == value
 
 
 def test_variables_of_both_are_joined_and_one_without_value_comes_from_the_session():
@@ -43,11 +62,29 @@ def test_variables_of_both_are_joined_and_one_without_value_comes_from_the_sessi
     assert settings.origins["env.B"] == COMMAND_LINE
 
 
+def test_mounts_of_both_are_joined_and_the_command_line_says_where_one_appears():
+    settings = merge(
+        [Directive(1, "mount", "data"), Directive(1, "mount", "scratch:/tmp/s")],
+        [("mount", "data:/d"), ("mount", "models")],
+        {},
+    )
+    assert settings.mounts == ("data:/d", "scratch:/tmp/s", "models")
+    assert settings.origins["mount.scratch"] == "line 1 of the script"
+    assert settings.origins["mount.data"] == COMMAND_LINE
+
+
 def test_all_mistakes_are_told_at_once_with_where_they_are():
     with pytest.raises(UsageError) as caught:
         merge(
             [Directive(4, "cpu", "4"), Directive(5, "", "gpus"), Directive(6, "memory", "lots")],
-            [("gpus", "-1"), ("array", "1-x"), ("env", "1A=2"), ("env", "MISSING"), ("env", "OFFLOAD_X=1")],
+            [
+                ("gpus", "-1"),
+                ("array", "1-x"),
+                ("env", "1A=2"),
+                ("env", "MISSING"),
+                ("env", "OFFLOAD_X=1"),
+                ("mount", "data:here"),
+            ],
             {},
             script="fit.R",
         )
@@ -61,6 +98,7 @@ def test_all_mistakes_are_told_at_once_with_where_they_are():
         "--env: '1A' is not the name of a variable",
         "--env: MISSING is not set here",
         "--env: OFFLOAD_X is set by Offload itself",
+        "--mount: 'data:here' is not a mount",
     ):
         assert part in sentence
     assert "A directive can set: cpus, memory, gpus," in caught.value.next_step

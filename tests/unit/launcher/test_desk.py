@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from fakes.service import finished
 from offload.errors import PoolReleasedError, ProtocolError
+from offload.launcher.desk import Desk
 from offload.model.ids import pool_id
 from offload.model.outcome import Outcome
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.states import State
 from offload.store import jobs, pools
-from offload.wire.runner_protocol import Completion, Hello, LeaseResponse, OrderKind
+from offload.wire.runner_protocol import Completion, Hello, LeaseRequest, LeaseResponse, OrderKind
 
 LOST = Reason(code=ReasonCode.RUNNER_LOST, sentence="It is gone.")
 
@@ -104,7 +106,7 @@ async def test_an_idle_runner_stops_once_fewer_runners_are_wanted(parts):
     waiting = asyncio.create_task(parts.lease(one, 1))
     assert not await finished(waiting)
     await parts.store.run(pools.told, pool_id(job), 1)
-    parts.hub.job_changed(job, desk=True)
+    parts.hub.job_changed(job, idle=True)
     (order,) = (await asyncio.wait_for(waiting, 5)).orders
     assert order.kind is OrderKind.STOP
 
@@ -163,3 +165,32 @@ async def test_no_interleaving_of_calls_gives_a_task_away_twice(parts):
     everything = await asyncio.gather(*map(work, range(4)))
     assert sorted(task for did in everything for task in did) == list(range(1, 31))
     assert (await parts.job(job)).counts.succeeded == 30
+
+
+async def test_a_waiting_runner_that_is_seen_to_have_ended_is_told_so_at_once(parts):
+    job = (await parts.submit()).id
+    runner = await parts.hello(job)
+    lease = await parts.granted(runner)
+    waiting = asyncio.create_task(parts.lease(runner, holding=(lease.token,)))
+    assert not await finished(waiting)
+    await parts.observer.over(runner, LOST)
+    with pytest.raises(PoolReleasedError):
+        await asyncio.wait_for(waiting, 5)
+
+
+async def test_calls_that_came_together_with_nothing_to_hear_are_answered_one_by_one(parts):
+    desk = Desk(parts.store, parts.hub, parts.clock, poll=0.6)
+    job = (await parts.submit("1-20")).id
+    holding = {
+        runner: await parts.granted(runner) for runner in [await parts.hello(job, n) for n in range(20)]
+    }
+    began, answered = time.monotonic(), []
+
+    async def call(runner: str) -> None:
+        request = LeaseRequest(runner=runner, free_slots=0, holding=(holding[runner].token,))
+        assert await desk.lease(request) == LeaseResponse()
+        answered.append(time.monotonic() - began)
+
+    await asyncio.gather(*map(call, holding))
+    assert min(answered) >= 0.3
+    assert max(answered) - min(answered) > 0.1

@@ -6,12 +6,15 @@ import asyncio
 import os
 
 from offload.errors import BlobMissingError
-from offload.model.ids import pool_id
+from offload.launcher import janitor
+from offload.model.ids import pool_id, runner_id
 from offload.model.manifest import Entry, Kind, Manifest, digest_of
 from offload.model.outcome import Outcome
-from offload.store import jobs, manifests, pools
+from offload.model.reasons import Reason, ReasonCode
+from offload.store import events, jobs, manifests, pools, tasks
 from offload.wire.runner_protocol import Completion
 
+GONE = Reason(code=ReasonCode.RUNNER_LOST, sentence="It is gone.")
 HOUR = 3600.0
 DAY = 24 * HOUR
 
@@ -92,6 +95,25 @@ async def test_results_and_logs_go_after_their_retention_and_their_files_a_round
     await parts.janitor.clean()
 
 
+async def test_events_go_with_the_results_of_their_job_and_other_jobs_keep_theirs(parts, monkeypatch):
+    monkeypatch.setattr(janitor, "BATCH", 2)
+    old = (await parts.submit(array="1-3", key="old")).id
+    for number in range(3):
+        await parts.granted(await parts.hello(old, number))
+        await parts.observer.over(runner_id(pool_id(old), number), GONE)
+    await parts.store.run(jobs.request_cancel, old, parts.clock.now())
+    await parts.store.run(tasks.end_pending, old, None, parts.clock.now())
+    parts.clock.pass_(DAY)
+    young = (await parts.submit(key="young")).id
+    assert len(await parts.store.run(events.read, job=old)) > 4
+    last = (await parts.store.run(events.read))[-1].id
+    parts.clock.pass_(1)
+    await parts.janitor.clean()
+    assert [event.kind for event in await parts.store.run(events.read, job=old)] == ["results_removed"]
+    assert [event.kind for event in await parts.store.run(events.read, job=young)] == ["submitted"]
+    assert [event.job for event in await parts.store.run(events.read, after=last)] == [old]
+
+
 async def test_an_unfinished_job_keeps_everything_however_old(parts):
     job = (await parts.submit()).id
     parts.clock.pass_(100 * DAY)
@@ -114,7 +136,7 @@ async def test_an_idle_launcher_soon_cleans_up_and_a_busy_one_after_the_grace_pe
 async def test_a_snapshot_that_is_asked_for_is_spared(parts):
     job = (await parts.submit()).id
     snapshot = (await parts.job(job)).spec.snapshot
-    await parts.store.run(manifests.forget_results, job)
+    await parts.store.run(manifests.forget_results, job, limit=100)
     parts.clock.pass_(DAY)
     grow_old(parts, DAY)
     assert await parts.content.has_manifest(snapshot)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from offload.errors import BackendUnavailableError
+from offload.errors import BackendUnavailableError, RefusedError
 from offload.launcher.hub import Hub
+from offload.launcher.reconciler import Reconciler
+from offload.launcher.tokens import Tokens
 from offload.model.ids import pool_id
+from offload.model.reasons import ReasonCode
 from offload.model.states import State
 from offload.store import jobs, pools
 
@@ -18,6 +21,29 @@ async def test_a_step_whose_note_was_lost_is_taken_again_and_changes_nothing(par
     parts.store.run_now(lambda connection: pools.told(connection, pool_id(job), 0))
     assert await parts.reconciler.step(job)
     assert [(pool.id, wanted) for pool, wanted in parts.backend.scaled] == [(pool_id(job), 3)] * 2
+
+
+async def test_every_launcher_tells_a_backend_once_what_is_wanted(parts):
+    job = (await parts.submit("1-3")).id
+    while await parts.reconciler.step(job):
+        pass
+    next_one = Reconciler(
+        parts.store, Hub(), parts.clusters, Tokens(b"secret"), parts.clock, address="unix:/launcher"
+    )
+    assert await next_one.step(job)
+    assert not await next_one.step(job)
+    assert [wanted for _, wanted in parts.backend.scaled] == [3, 3]
+
+
+async def test_a_pool_that_the_backend_refuses_fails_its_job_with_the_clusters_words(parts):
+    job = (await parts.submit("1-3")).id
+    parts.backend.fails = [RefusedError("The namespace is being removed.", words="it is being terminated")]
+    while await parts.reconciler.step(job):
+        pass
+    view = await parts.job(job)
+    assert (view.state, view.counts.failed) == (State.FAILED, 3)
+    assert (view.reason.code, view.reason.words) == (ReasonCode.REFUSED, "it is being terminated")
+    assert parts.backend.released == [pool_id(job)]
 
 
 async def test_a_backend_is_told_all_that_it_needs(parts):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from offload.errors import SettingsError
+from offload.launcher.clusters import ClusterSettings
 from offload.server.settings import SETTINGS, load_settings
 
 
@@ -41,8 +42,19 @@ def test_every_setting_is_read(load):
     assert settings.store == "postgresql://me@db/offload"
     assert (settings.retention, settings.idle_limit) == (7 * 86400, 90)
     assert settings.listen == ("127.0.0.1:8750", "[::1]:8750")
-    (big,) = settings.clusters
+    local, big = settings.clusters
+    assert local == ClusterSettings(name="local", backend="local")
     assert (big.name, big.backend, dict(big.settings)) == ("big", "local", {"cpus": 4})
+
+
+def test_this_machine_is_a_cluster_unless_the_file_says_otherwise(load):
+    def names(text: str) -> list[str]:
+        return [cluster.name for cluster in load(text).clusters]
+
+    assert names("[clusters.big]\nbackend = 'local'") == ["local", "big"]
+    assert names("[clusters]\nlocal = false\n[clusters.big]\nbackend = 'local'") == ["big"]
+    (local,) = load("[clusters.local]\nbackend = 'local'\ncpus = 1").clusters
+    assert dict(local.settings) == {"cpus": 1}
 
 
 def test_false_turns_retention_and_idle_limit_off(load):

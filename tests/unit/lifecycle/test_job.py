@@ -76,3 +76,9 @@ def test_a_finished_job_lets_go_of_its_pool_once():
     counts = Counts(succeeded=1)
     assert plan(State.SUCCEEDED, Target.DONE, counts, PoolFacts(wanted=1)) == Release()
     assert plan(State.SUCCEEDED, Target.DONE, counts, PoolFacts(released=True)) is None
+
+
+@pytest.mark.parametrize(("limit", "wanted"), [(3, 3), (200, 200), (None, MAX_RUNNERS)])
+def test_a_job_may_say_how_many_of_its_tasks_run_at_a_time(limit, wanted):
+    counts = Counts(pending=900, running=100)
+    assert plan(State.RUNNING, Target.DONE, counts, PoolFacts(max_running=limit)) == Scale(wanted)

@@ -16,7 +16,7 @@ from offload.lifecycle.task import (
     decide,
 )
 from offload.model.outcome import Outcome
-from offload.model.reasons import NOT_CHARGED, Reason, ReasonCode
+from offload.model.reasons import NOT_CHARGED, OWN_DOING, Reason, ReasonCode
 from offload.model.states import AttemptState, State, Target
 
 RUNNING = TaskFacts(state=State.RUNNING, attempts=1, token="t")
@@ -59,6 +59,21 @@ def test_a_loss_that_is_no_fault_of_the_task_is_not_charged(code):
         0,
         AttemptState.LOST,
     )
+
+
+@pytest.mark.parametrize("code", sorted(OWN_DOING))
+def test_a_task_that_took_its_runner_down_has_failed_and_is_charged(code):
+    reason = Reason(code=code, sentence="The container was ended.")
+    decision = decide(RUNNING, DONE, Lost("t", reason))
+    assert (decision.task.state, decision.task.charged, decision.attempt) == (
+        State.FAILED,
+        1,
+        AttemptState.FAILED,
+    )
+    assert decision.reason == reason
+    retried = decide(RUNNING, Wish(retries=1), Lost("t", reason))
+    assert (retried.task.state, retried.task.lost) == (State.PENDING, 0)
+    assert decide(RUNNING, CANCELLED, Lost("t", reason)).task.state is State.CANCELLED
 
 
 def test_a_task_that_always_takes_its_runner_down_fails_in_the_end():

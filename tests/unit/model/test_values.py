@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from itertools import islice
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +16,7 @@ from offload.model.resources import (
     format_cpus,
     format_duration,
     format_memory,
+    format_size,
     parse_cpus,
     parse_duration,
     parse_memory,
@@ -34,6 +38,13 @@ from offload.model.resources import (
 )
 def test_memory_is_read(text, size):
     assert parse_memory(text) == size
+
+
+def test_sizes_of_files_are_short():
+    sizes = (0, 1, 8, 999, 34_000, 1_500_000, 2e9, 3e12, 4e15)
+    assert [format_size(count) for count in sizes] == [
+        "0 bytes", "1 byte", "8 bytes", "999 bytes", "34 kB", "1.5 MB", "2 GB", "3 TB", "4e+03 TB",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", ["", "4X", "-1Gi", "Gi", "0", "4 4Gi", "1e9", "nan", "i", "4i"])
@@ -113,7 +124,7 @@ def test_arrays_are_read(text, indices):
         ("1-9:0", "  ^^^^^"),
         ("1,,2", "    ^"),
         ("1,1", "  ^^^"),
-        (f"1-{MAX_TASKS + 1}", "  ^^^^^^^^"),
+        (f"1-{MAX_TASKS + 1}", "  ^^^^^^^^^"),
         ("", "  ^"),
     ],
 )
@@ -128,6 +139,33 @@ def test_an_array_reads_back_as_it_is_written(parts):
     array = Array(tuple((first, first + extra, step) for first, extra, step in parts))
     if len(set(array)) == len(array):
         assert list(parse_array(str(array))) == list(array)
+
+
+RANGES = st.lists(
+    st.tuples(st.integers(0, 60), st.integers(0, 40), st.integers(1, 7)), min_size=1, max_size=5
+).map(lambda parts: Array(tuple((first, first + extra, step) for first, extra, step in parts)))
+
+
+@given(RANGES, st.integers(-1, 120), st.integers(0, 120))
+def test_what_is_asked_of_an_array_is_what_its_list_would_say(array, index, position):
+    listed = list(array)
+    assert (index in array) == (index in listed)
+    assert array.between(position, position + 5) == listed[position : position + 5]
+    assert list(array.since(position)) == listed[position:]
+    assert list(array.above(index)) == sorted(one for one in listed if one > index)
+    assert array.has_duplicates() == (len(set(listed)) != len(listed))
+
+
+def test_a_large_array_is_looked_at_without_counting_its_tasks():
+    array = parse_array(f"1-{MAX_TASKS - 1}:2,2-{MAX_TASKS}:2")
+    began = time.perf_counter()
+    for _ in range(100):
+        assert len(array) == MAX_TASKS
+        assert array.between(MAX_TASKS - 1, MAX_TASKS + 9) == [MAX_TASKS]
+        assert list(islice(array.above(500_000), 3)) == [500_001, 500_002, 500_003]
+        assert not array.has_duplicates()
+        assert MAX_TASKS + 1 not in array.since(17)
+    assert time.perf_counter() - began < 0.5
 
 
 def test_names_below_a_job_are_derived_and_lead_back():

@@ -214,7 +214,7 @@ def test_a_runner_with_a_wrong_token_ends(launcher, start, tmp_path):
     wrong.write_text("wrong")
     wrong.chmod(stat.S_IRUSR)
     runner = start(OFFLOAD_TOKEN_FILE=str(wrong))
-    assert runner.wait() == 0
+    assert runner.wait() == 1
     assert "not the token" in runner.said()
 
 

@@ -2,12 +2,20 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fakes.unprivileged import run_on_a_full_disk
 from offload.runner.spool import Spool
 from offload.wire.frames import HEADER_SIZE, Frame, Stream, decode_frames
+
+
+def new_spool(directory: Path, **options) -> Spool:
+    spool = Spool(directory, task=1, attempt=1, **options)
+    spool.open()
+    return spool
 
 
 def frames(raw: bytes | None) -> list[Frame]:
@@ -25,6 +33,7 @@ def drain(spool: Spool, limit: int = 1 << 20) -> list[Frame]:
 
 def test_frames_come_out_numbered_in_the_order_they_went_in(tmp_path):
     spool = Spool(tmp_path, task=7, attempt=2)
+    spool.open()
     spool.append(Stream.STDOUT, b"one")
     spool.append(Stream.STDERR, b"two")
     got = drain(spool)
@@ -35,7 +44,7 @@ def test_frames_come_out_numbered_in_the_order_they_went_in(tmp_path):
 
 
 def test_what_was_not_acknowledged_is_given_again_from_there(tmp_path):
-    spool = Spool(tmp_path, task=1, attempt=1)
+    spool = new_spool(tmp_path)
     for letter in b"abcd":
         spool.append(Stream.STDOUT, bytes([letter]))
     assert [one.data for one in frames(spool.batch())] == [b"a", b"b", b"c", b"d"]
@@ -53,17 +62,17 @@ def test_what_was_not_acknowledged_is_given_again_from_there(tmp_path):
 )
 def test_nothing_is_lost_whatever_the_sizes_of_segments_and_batches(tmp_path_factory, pieces, segment, limit):
     directory = tmp_path_factory.mktemp("spool")
-    spool = Spool(directory, task=1, attempt=1, segment=segment)
+    spool = new_spool(directory, segment=segment)
     for piece in pieces:
         spool.append(Stream.STDOUT, piece)
     assert [one.data for one in drain(spool, limit)] == pieces
-    assert len(os.listdir(directory)) <= 1
+    assert len(os.listdir(directory)) <= 2
     spool.abandon()
     assert os.listdir(directory) == []
 
 
 def test_a_full_spool_holds_the_writer_until_the_launcher_has_taken_something(tmp_path):
-    spool = Spool(tmp_path, task=1, attempt=1, bound=100)
+    spool = new_spool(tmp_path, bound=100)
     for _ in range(3):
         spool.append(Stream.STDOUT, b"x" * (50 - HEADER_SIZE))
         if spool.waiting >= 100:
@@ -79,9 +88,9 @@ def test_a_full_spool_holds_the_writer_until_the_launcher_has_taken_something(tm
 
 
 def test_abandoning_frees_a_waiting_writer_and_a_waiting_reader(tmp_path):
-    full = Spool(tmp_path / "full", task=1, attempt=1, bound=10)
+    full = new_spool(tmp_path / "full", bound=10)
     full.append(Stream.STDOUT, b"x" * 10)
-    empty = Spool(tmp_path / "empty", task=1, attempt=1)
+    empty = new_spool(tmp_path / "empty")
     writer = threading.Thread(target=full.append, args=(Stream.STDOUT, b"late"))
     got = []
     reader = threading.Thread(target=lambda: got.append(empty.batch()))
@@ -93,3 +102,28 @@ def test_abandoning_frees_a_waiting_writer_and_a_waiting_reader(tmp_path):
         thread.join(10)
         assert not thread.is_alive()
     assert got == [None]
+
+
+FULL = """
+import contextlib, os
+from pathlib import Path
+from offload.runner.spool import Spool
+from offload.wire.frames import MAX_PAYLOAD, Stream, decode_frames
+
+spool = Spool(Path("/mnt/spool"), task=1, attempt=1)
+spool.open()
+with contextlib.suppress(OSError), open("/mnt/results", "wb") as file:
+    while True:
+        file.write(bytes(1 << 16))
+assert os.statvfs("/mnt").f_bavail == 0
+for number in range(5):
+    spool.append(Stream.STDOUT, bytes([number]) * MAX_PAYLOAD)
+    (frame,) = decode_frames([spool.batch()])
+    assert frame.data == bytes([number]) * MAX_PAYLOAD
+    spool.acknowledge(number + 1)
+"""
+
+
+def test_a_script_that_filled_the_disk_can_still_print(tmp_path):
+    done = run_on_a_full_disk(FULL, megabytes=3)
+    assert done.returncode == 0, done.stderr

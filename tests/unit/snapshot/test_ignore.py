@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from fakes.trees import Link, describe, make, trees
 from offload.errors import UsageError
 from offload.model.manifest import Kind
 from offload.snapshot.explain import explain
+from offload.snapshot.own import own_paths
 from offload.snapshot.walk import walk
 
 
@@ -44,6 +46,30 @@ def test_the_built_in_list_leaves_out_what_can_be_made_again(tmp_path):
     files = {path for path in sent(tmp_path) if (tmp_path / os.fsdecode(path)).is_file()}
     assert files == {b"renv/activate.R", b"library/x.R"}
     assert {path: explain(tmp_path, path).rule for path in BUILT_IN} == BUILT_IN
+
+
+def test_offloads_own_directories_are_left_out_whatever_is_written(tmp_path):
+    make(
+        tmp_path,
+        {
+            ".offloadignore": b"!*\n!.off/\n",
+            ".off": {"store.sqlite": b"x", "cache": {"a": b""}},
+            "sub": {".off": b""},
+            "through": Link(b".off"),
+        },
+    )
+    own = (tmp_path / "through", tmp_path / "through" / "run", Path("/nowhere"))
+    root = os.path.realpath(os.fsencode(tmp_path))
+    found = {node.path for node in walk(root, own_paths(root, own)).nodes}
+    assert found == {b".offloadignore", b"sub", b"sub/.off", b"through"}
+    assert str(explain(tmp_path, ".off/cache/a", own=own)) == (
+        ".off/cache/a is not sent: built-in rule: Offload keeps its own data there, which decides about .off."
+    )
+
+
+def test_a_directory_that_is_offloads_own_is_refused(take, tmp_path):
+    with pytest.raises(UsageError, match="Offload keeps its own data there"):
+        take(tmp_path, own=(tmp_path / "x" / "..",))
 
 
 def test_gitignore_is_not_consulted(tmp_path):

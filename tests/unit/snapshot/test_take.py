@@ -167,7 +167,7 @@ def test_a_change_right_after_a_snapshot_is_seen_however_coarse_the_clock(take, 
 
 
 class Writer(threading.Thread):
-    """Changes a file until it is told to stop: both halves are always the same letter."""
+    """Changes a file until it is told to stop: after each call, it holds one letter alone."""
 
     def __init__(self, path: Path, pause: float) -> None:
         super().__init__()
@@ -180,8 +180,7 @@ class Writer(threading.Thread):
             while not self.stopped.wait(self.pause):
                 letter = bytes([next(letters)])
                 file.seek(0)
-                file.write(letter * (1 << 20))
-                file.write(letter * (1 << 20))
+                file.write(letter * (2 << 20))
 
 
 def test_a_file_that_never_rests_is_named_and_nothing_is_submitted(take, launcher, tmp_path):
@@ -227,6 +226,8 @@ def test_links_out_of_the_directory_are_refused_all_at_once(take, tmp_path):
     with pytest.raises(LinkLeavesRootError) as caught:
         take(home)
     assert caught.value.details["links"] == ["data -> /mnt/nas", "sub/up -> ../../other"]
+    assert "absolute path" in caught.value.next_step
+    assert "mount" not in caught.value.next_step
 
 
 def test_a_link_into_the_directory_is_kept_in_its_relative_form(take, tmp_path):
@@ -305,7 +306,8 @@ def test_a_directory_that_is_too_large_is_refused_with_its_largest_parts(take, t
     }
     assert "at most 5 kB are sent. Largest: data/raw/big.csv (9 kB)" in caught.value.sentence
     assert ".offloadignore" in caught.value.next_step
-    assert "mount" in caught.value.next_step
+    assert "--size-limit" in caught.value.next_step
+    assert "mount" not in caught.value.next_step
     assert take(home, limit=None).files == 5
 
 

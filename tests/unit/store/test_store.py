@@ -24,15 +24,16 @@ from offload.model.array import parse_array
 from offload.model.ids import pool_id, runner_id
 from offload.model.manifest import Entry, Kind, Manifest, digest_of
 from offload.model.outcome import Outcome
+from offload.model.parameters import Parameters, Table
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.spec import Spec
 from offload.model.states import AttemptState, State, Target
 from offload.model.use import Use
-from offload.store import events, jobs, manifests, migrate, pools, tasks
+from offload.store import events, jobs, leases, manifests, migrate, owner, pools, tasks
 from offload.store.engine import Store, make_engine
 from offload.store.schema import metadata
 from offload.wire.api import Submission
-from offload.wire.runner_protocol import Completion
+from offload.wire.runner_protocol import Completion, LeaseRequest, Order, OrderKind
 
 MANIFEST = Manifest.of([Entry(b"fit.R", Kind.FILE, 0o644, 3, digest_of(b"abc"))])
 SNAPSHOT = digest_of(MANIFEST.encode())
@@ -137,6 +138,16 @@ def test_a_task_runs_and_succeeds_with_all_that_was_reported(store):
     assert kinds == ["submitted", "task_started", "job_started", "task_ended", "job_ended"]
 
 
+def test_nothing_ends_before_it_began_when_the_clock_is_set_back(store):
+    view = submit(store)
+    (lease,) = grant(store, view.id, now=1000.0)
+    settle(store, view.id, lease.token, Outcome(exit_status=0))
+    job = store.run_now(jobs.get, view.id)
+    (attempt,) = store.run_now(tasks.get, view.id, 1).attempts
+    assert (job.started, job.ended) == (1000.0, 1000.0)
+    assert (attempt.started, attempt.ended) == (1000.0, 1000.0)
+
+
 def test_a_completion_counts_once_and_only_from_the_holder(store):
     job = submit(store, array="1-2").id
     (lease,) = grant(store, job)
@@ -198,7 +209,9 @@ def test_cancelling_ends_what_waits_and_marks_what_runs(store):
     store.run_now(jobs.request_cancel, job, 3.0)
     assert store.run_now(tasks.end_pending, job, None, 3.0) == 2
     assert grant(store, job, number=1) == []
-    assert store.run_now(tasks.cancelling, [lease.token]) == {lease.token}
+    request = LeaseRequest(runner=runner_of(job), free_slots=0, holding=(lease.token,))
+    told = store.run_now(leases.exchange, request, 3.0, 60.0)
+    assert told.response.orders == (Order(kind=OrderKind.CANCEL, token=lease.token),)
     settle(store, job, lease.token, Outcome(exit_status=143))
     view = store.run_now(jobs.get, job)
     assert (view.state, view.counts.cancelled) == (State.CANCELLED, 3)
@@ -261,6 +274,7 @@ def test_blobs_stay_while_a_job_needs_them_and_go_with_its_results(store):
     blob = digest_of(b"abc")
     assert store.run_now(manifests.drop_unreferenced, 100.0) == 0
     assert store.run_now(manifests.needed_blobs, [blob, "sha256:x"]) == {blob}
+    assert store.run_now(manifests.forget_results, job, limit=10) == 1
     store.run_now(jobs.remove_results, job, 50.0)
     assert store.run_now(manifests.drop_unreferenced, 0.5) == 0
     assert store.run_now(manifests.drop_unreferenced, 100.0) == 1
@@ -324,6 +338,40 @@ def test_opening_twice_changes_nothing(store_url):
     again.close()
 
 
+def test_a_store_of_the_first_version_is_migrated_with_all_that_it_holds(store_url):
+    engine = make_engine(store_url)
+    migrate.migrate(engine, "0001")
+    with engine.begin() as connection:
+        kept = {"digest": "sha256:x", "data": b"y", "touched": 1.0}
+        connection.execute(metadata.tables["manifests"].insert().values(kept))
+    engine.dispose()
+    store = Store.open(store_url)
+    assert store.run_now(manifests.get, "sha256:x") == b"y"
+    store.run_now(owner.claim, "one", "here:/data")
+    store.close()
+
+
+def test_launchers_that_open_a_new_store_at_once_make_it_once(store_url):
+    opened: list[Store] = []
+    threads = [threading.Thread(target=lambda: opened.append(Store.open(store_url))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(opened) == 4
+    for store in opened:
+        store.close()
+
+
+def test_a_store_belongs_to_the_first_launcher_that_claims_it(store):
+    store.run_now(owner.claim, "one", "here:/data")
+    store.run_now(owner.claim, "one", "here:/moved")
+    with pytest.raises(StoreError, match="here:/moved") as caught:
+        store.run_now(owner.claim, "two", "there:/data")
+    assert "there:/data" in caught.value.sentence
+    store.run_now(owner.claim, "one", "here:/moved")
+
+
 def test_a_store_of_a_newer_version_is_refused(store_url):
     store = Store.open(store_url)
     version = select(metadata.tables["jobs"].c.id)
@@ -359,3 +407,20 @@ async def test_a_broken_statement_becomes_an_error_of_ours(store):
 
     with pytest.raises(Exception, match="no space left"):
         await store.run(broken)
+
+
+def test_a_table_of_parameters_is_needed_by_its_job_and_outlives_the_jobs_files(store):
+    part = digest_of(b'["1"]\n')
+    table = Manifest.of([Entry(b"000000000000", Kind.FILE, 0o644, 6, part)])
+    digest = digest_of(table.encode())
+    parameters = Parameters(table=Table(digest=digest, columns=("n",), rows=1))
+    with pytest.raises(BlobMissingError) as caught:
+        submit(store, parameters=parameters, is_array=True)
+    assert caught.value.details == {"digests": [digest]}
+    store.run_now(manifests.put, digest, table.encode(), table, 1.0)
+    job = submit(store, parameters=parameters, is_array=True).id
+    assert store.run_now(manifests.needed_blobs, [part, digest_of(b"abc")]) == {part, digest_of(b"abc")}
+    store.run_now(manifests.forget_results, job, limit=10)
+    store.run_now(jobs.remove_results, job, 9.0)
+    store.run_now(manifests.drop_unreferenced, 99.0)
+    assert store.run_now(manifests.needed_blobs, [part, digest_of(b"abc")]) == {part}

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from offload.backends.contract import Capabilities, Health, Pool
+from offload.backends.contract import Capabilities, Diagnosis, Finding, Health, Pool, admit_plainly
 from offload.backends.local.admission import Room, admit, refusal
 from offload.backends.local.cgroup import Delegation
 from offload.backends.local.pool import LocalPool, LocalRunner, restore
@@ -33,7 +33,8 @@ from offload.backends.local.state import Admitted, Over, PoolFiles, Wish, all_po
 from offload.model.ids import PoolId
 from offload.model.observation import Observation, Phase, Synced
 from offload.model.reasons import Reason, ReasonCode
-from offload.model.resources import Resources
+from offload.model.resources import Resources, format_cpus, format_memory
+from offload.model.spec import Spec
 from offload.wire.runner_place import CGROUP, CHECKPOINTS, ENDED, GPUS_VISIBLE, LAUNCHER, TOKEN_FILE
 
 SESSION_ENV: Final = (
@@ -89,6 +90,23 @@ class LocalBackend:
         self._timer: asyncio.TimerHandle | None = None
 
     # --- the contract -----------------------------------------------------------------------------
+
+    def admit(self, spec: Spec, user: str) -> Spec:  # noqa: ARG002  everybody may ask for the same
+        """The spec as it is; this machine has no images, profiles, mounts or queues."""
+        return admit_plainly(spec, spec.cluster)
+
+    async def diagnose(self) -> Diagnosis:
+        """What this machine can give, and how limits are kept."""
+        capacity = self._capacity
+        memory = format_memory(capacity.memory or 0)
+        words = (
+            f"{format_cpus(capacity.cpus)}, {memory} memory and {capacity.gpus} GPUs for all tasks together."
+        )
+        kept = (
+            Finding(about=f"limit of {limit}", works=True, sentence=f"{how[0].upper()}{how[1:]}.")
+            for limit, how in self.capabilities.enforces.items()
+        )
+        return Diagnosis(findings=(Finding(about="capacity", works=True, sentence=words), *kept))
 
     async def scale(self, pool: Pool, runners: int) -> None:
         """Record how many runners are wanted, and start what is missing; one that runs is never ended."""
@@ -307,7 +325,10 @@ class LocalBackend:
 
     def _tell(self, pool: LocalPool, reason: Reason | None) -> None:
         """Say once why a pool waits, and once that it doesn't any more (None)."""
-        notice = Observation(pool=pool.id, phase=Phase.WAITING, reason=reason) if reason else None
+        final = reason is not None and reason.code is ReasonCode.REFUSED
+        notice = (
+            Observation(pool=pool.id, phase=Phase.WAITING, reason=reason, final=final) if reason else None
+        )
         if notice and notice != pool.notice:
             self._emit(notice)
         elif pool.notice and not notice:

@@ -44,22 +44,29 @@ def read_settings(settings: Mapping[str, Any]) -> LocalSettings:
     Raises:
         SettingsError: unknown keys or values that don't fit, all of them at once.
     """
-    read, mistakes = LocalSettings(), []
+    read = LocalSettings()
+    mistakes: list[tuple[list[str], str]] = []
     for key, value in settings.items():
         reader = _READERS.get(key)
         if reader is None:
-            mistakes.append(f"there is no setting {key!r}")
+            mistakes.append(([key], f"there is no setting {key!r}"))
             continue
         try:
             read = replace(read, **{key: reader(value)})
         except UsageError as error:
-            mistakes.append(f"{key}: {error.sentence.rstrip('.')}")
+            mistakes.append(([key], error.sentence.rstrip(".")))
     if mistakes:
         raise SettingsError(
-            f"The settings of the local cluster are not valid: {'; '.join(mistakes)}.",
+            f"The settings of the local cluster are not valid: {'; '.join(map(_told, mistakes))}.",
             next_step=f'Valid settings are {", ".join(_READERS)}; for example memory = "8Gi".',
+            details={"mistakes": mistakes},
         )
     return read
+
+
+def _told(mistake: tuple[list[str], str]) -> str:
+    path, sentence = mistake
+    return f"{'.'.join(path)}: {sentence}"
 
 
 def _cpus(value: object) -> float:

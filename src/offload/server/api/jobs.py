@@ -7,6 +7,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Response
 
 from offload.launcher.launcher import Launcher
+from offload.model.spec import Spec
 from offload.server.access import Here, Person
 from offload.server.api.parameters import (
     After,
@@ -18,10 +19,11 @@ from offload.server.api.parameters import (
     OfState,
     OfUser,
     SubmissionBody,
+    WithResults,
 )
 from offload.server.problems import problems
-from offload.store import jobs, tasks
-from offload.wire.api import JobPage, JobView, TaskPage, TaskView
+from offload.store import jobs, tasks, usage
+from offload.wire.api import JobPage, JobView, TaskPage, TaskView, UsageView
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 _OLD: Final[dict[int | str, dict[str, Any]]] = {
@@ -33,12 +35,24 @@ def _shown(launcher: Launcher, view: JobView) -> JobView:
     return jobs.with_expiry(view, launcher.config.retention)
 
 
-@router.post("", status_code=201, responses=problems(409) | _OLD, summary="Submit a job")
+@router.post("", status_code=201, responses=problems(409, 503) | _OLD, summary="Submit a job")
 async def submit(body: SubmissionBody, launcher: Here, user: Person, response: Response) -> JobView:
     """The snapshot must be with the launcher; if it isn't (409 `blob_missing`), send it again."""
     view, new = await launcher.submissions.submit(body.value(), user)
     response.status_code = 201 if new else 200
     return _shown(launcher, view)
+
+
+@router.post("/admission", responses=problems(503), summary="Ask what a job would become")
+async def admission(body: SubmissionBody, launcher: Here, user: Person) -> Spec:
+    """The spec with what the cluster fills in, or what it refuses. Nothing is kept."""
+    return await launcher.submissions.admit(body.value(), user)
+
+
+@router.post("/history", responses=problems(), summary="Ask what earlier jobs with the same script used")
+async def history(body: SubmissionBody, launcher: Here, user: Person) -> UsageView:
+    """Those of the same person, with the same interpreter, script and directory. Nothing is kept."""
+    return UsageView(usage=await launcher.store.run(usage.of_script, user, body.value().spec))
 
 
 @router.get("", responses=problems(404), summary="List jobs, newest first")
@@ -56,18 +70,31 @@ async def get_job(job: JobId, launcher: Here) -> JobView:
     return _shown(launcher, await launcher.store.run(jobs.get, job))
 
 
+@router.get("/{job}/usage", responses=problems(404), summary="Ask what a job's attempts used")
+async def get_usage(job: JobId, launcher: Here) -> UsageView:
+    """Its latest attempts, and the request that would have fitted them."""
+    return UsageView(usage=await launcher.store.run(usage.of_job, job))
+
+
 @router.get("/{job}/tasks", responses=problems(404), summary="List a job's tasks in index order")
 async def list_tasks(
-    job: JobId, launcher: Here, state: OfState = None, after: After = None, limit: Limit = 500
+    job: JobId,
+    launcher: Here,
+    *,
+    state: OfState = None,
+    results: WithResults = False,
+    after: After = None,
+    limit: Limit = 500,
 ) -> TaskPage:
     """A page of tasks; `next` is the `after` of the following page."""
-    return await launcher.store.run(tasks.page, job, state=state, after=after, limit=limit)
+    page = await launcher.store.run(tasks.page, job, state=state, results=results, after=after, limit=limit)
+    return await launcher.parameters.page(job, page)
 
 
 @router.get("/{job}/tasks/{index}", responses=problems(404), summary="Look at a task")
 async def get_task(job: JobId, index: Index, launcher: Here) -> TaskView:
     """A task with all of its attempts."""
-    return await launcher.store.run(tasks.get, job, index)
+    return await launcher.parameters.task(job, await launcher.store.run(tasks.get, job, index))
 
 
 @router.post("/{job}/cancel", responses=problems(404), summary="Cancel a job")
@@ -79,7 +106,7 @@ async def cancel(job: JobId, launcher: Here) -> JobView:
 
 
 @router.post(
-    "/{job}/rerun", status_code=201, responses=problems(404, 409, 410) | _OLD, summary="Run a job again"
+    "/{job}/rerun", status_code=201, responses=problems(404, 409, 410, 503) | _OLD, summary="Run a job again"
 )
 async def rerun(job: JobId, key: Key, launcher: Here, user: Person, response: Response) -> JobView:
     """The same spec as a new job."""

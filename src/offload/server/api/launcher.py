@@ -1,4 +1,4 @@
-"""The launcher itself and its clusters."""
+"""The launcher itself."""
 
 from __future__ import annotations
 
@@ -9,18 +9,13 @@ from fastapi import APIRouter, Query
 
 from offload.errors import LauncherBusyError
 from offload.server.access import Here
+from offload.server.api.parameters import Choice
 from offload.server.problems import problems
 from offload.store import jobs
-from offload.wire.api import ClusterView, LauncherView
+from offload.wire.api import LauncherView
 
 router = APIRouter(tags=["launcher"])
-Force = Annotated[bool, Query(description="Even while jobs are unfinished.")]
-
-
-@router.get("/clusters", responses=problems(), summary="List where jobs can run")
-async def clusters(launcher: Here) -> tuple[ClusterView, ...]:
-    """Each cluster with how it is, at most a few seconds ago."""
-    return await launcher.clusters.views()
+Force = Annotated[Choice, Query(description="Even while jobs are unfinished.")]
 
 
 @router.get("/launcher", responses=problems(), summary="Look at the launcher")
@@ -35,7 +30,7 @@ async def stop(launcher: Here, *, force: Force = False) -> None:
     unfinished = await launcher.store.run(jobs.count_unfinished)
     if unfinished and not force:
         raise LauncherBusyError(
-            f"{unfinished} jobs aren't finished.",
+            f"{unfinished} {'job is' if unfinished == 1 else 'jobs are'} unfinished.",
             next_step="Wait for them, cancel them, or stop it anyway (--force); they go on without it.",
             details={"unfinished_jobs": unfinished},
         )

@@ -1,11 +1,17 @@
-"""The parameters of the public API, with their bounds and examples."""
+"""The parameters of the public API, with their bounds and examples.
+
+What is written must be of the type that is meant: a text is no number, ``yes`` is not ``true``. A mistake
+that happens to make sense otherwise runs with a value that nobody asked for.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Annotated, Any, Final
 
 from fastapi import Header, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from offload.model.spec import Spec
 from offload.model.states import State
@@ -29,8 +35,26 @@ _SUBMISSION: Final[dict[str, Any]] = {
     },
 }
 
+
+def _whole(given: Any) -> Any:
+    if isinstance(given, str) and not re.fullmatch(r"-?[0-9]+", given):
+        raise ValueError("it is a whole number such as 1 or 50")
+    return given
+
+
+def _choice(given: Any) -> Any:
+    if isinstance(given, str) and given not in ("true", "false"):
+        raise ValueError("it is true or false")
+    return given
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+"""A whole number in an address or a header."""
+Choice = Annotated[bool, BeforeValidator(_choice)]
+"""``true`` or ``false`` in an address."""
+
 JobId = Annotated[str, Path(max_length=200, pattern=_TEXT, description="Id of a job.", examples=["k7m2q9x"])]
-Index = Annotated[int, Path(ge=0, le=MAX_INDEX, description="Index of a task; 1 for a plain job.")]
+Index = Annotated[Whole, Path(ge=0, le=MAX_INDEX, description="Index of a task; 1 for a plain job.")]
 Digest = Annotated[
     str, Path(pattern=_DIGEST, description="`sha256:` and 64 hexadecimal digits.", examples=[EMPTY])
 ]
@@ -50,28 +74,29 @@ OfUser = Annotated[
 Before = Annotated[
     str | None, Query(max_length=200, pattern=_TEXT, description="`next` of the previous page.")
 ]
-After = Annotated[int | None, Query(ge=0, le=MAX_INDEX, description="`next` of the previous page.")]
-Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many.")]
-Follow = Annotated[bool, Query(description="Whether to wait for what is still to come.")]
+WithResults = Annotated[Choice, Query(description="Only tasks that made files.")]
+After = Annotated[Whole | None, Query(ge=0, le=MAX_INDEX, description="`next` of the previous page.")]
+Limit = Annotated[Whole, Query(ge=1, le=1000, description="At most so many.")]
+Follow = Annotated[Choice, Query(description="Whether to wait for what is still to come.")]
+Kinds = Annotated[
+    tuple[Annotated[str, Field(max_length=200, pattern=_TEXT)], ...],
+    Query(alias="kind", max_length=20, description="Only events of these kinds."),
+]
 Position = Annotated[
-    int,
+    Whole,
     Query(alias="after", ge=0, le=MAX_ID, description="Byte position in the stream of all tasks' frames."),
 ]
 OfTask = Annotated[
-    int | None, Query(alias="task", ge=0, le=MAX_INDEX, description="Only the output of this task.")
+    Whole | None, Query(alias="task", ge=0, le=MAX_INDEX, description="Only the output of this task.")
 ]
 LastEvent = Annotated[
-    int,
+    Whole,
     Header(alias="Last-Event-ID", ge=0, le=MAX_ID, description="Id of the last event that was seen."),
 ]
 
 
-class SubmissionBody(BaseModel):
-    """A job to run. Its snapshot, and the blob of its standard input, must have been put before."""
-
-    model_config = ConfigDict(
-        extra="forbid", title="Submission", json_schema_extra={"examples": [_SUBMISSION]}
-    )
+class _Submission(BaseModel):
+    model_config = ConfigDict(extra="forbid")
 
     spec: Spec
     key: str = Field(
@@ -79,6 +104,24 @@ class SubmissionBody(BaseModel):
         max_length=200,
         description="Chosen by the client; the same key again returns the same job instead of a second one.",
     )
+
+
+class SubmissionBody(_Submission):
+    """A job to run. Its snapshot, and the blob of its standard input, must have been put before."""
+
+    model_config = ConfigDict(title="Submission", json_schema_extra={"examples": [_SUBMISSION]})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _strictly(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        try:
+            text = json.dumps(given, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("a text isn't valid Unicode") from error
+        # FastAPI validates what became of the JSON in Python, where strict would refuse a list for a tuple.
+        return dict(_Submission.model_validate_json(text, strict=True))
 
     def value(self) -> Submission:
         """The message."""

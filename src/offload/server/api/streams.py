@@ -6,7 +6,7 @@ byte's position, misses nothing. They end by themselves once the job has, and wh
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -16,7 +16,7 @@ from offload.errors import ResultsGoneError
 from offload.launcher.hub import EVENTS
 from offload.launcher.launcher import Launcher
 from offload.server.access import Here
-from offload.server.api.parameters import Follow, JobId, LastEvent, OfTask, Position
+from offload.server.api.parameters import Follow, JobId, Kinds, LastEvent, OfTask, Position
 from offload.server.problems import problems
 from offload.store import events, jobs, tasks
 from offload.wire.api import FRAMES_TYPE, EventView
@@ -26,6 +26,7 @@ router = APIRouter(tags=["streams"])
 PING: Final = 15.0
 """Seconds of silence after which a reader gets a comment, so that the connection doesn't look dead."""
 _BATCH: Final = 500
+_END: Final = "job_ended"
 _SSE: Final = "text/event-stream"
 _EVENT: Final = {
     "type": "object",
@@ -52,11 +53,11 @@ _FRAMES: Final[dict[int | str, dict[str, Any]]] = {
     summary="Follow what happens to a job",
 )
 async def job_events(
-    job: JobId, launcher: Here, *, follow: Follow = True, last: LastEvent = 0
+    job: JobId, launcher: Here, *, follow: Follow = True, kinds: Kinds = (), last: LastEvent = 0
 ) -> StreamingResponse:
-    """Every event after `Last-Event-ID`. Ends after `job_ended`."""
+    """Every event after `Last-Event-ID`, or those of some kinds. Ends after `job_ended`."""
     view = await launcher.store.run(jobs.get, job)
-    told = _tell(launcher, job, last, follow=follow and not view.state.is_terminal)
+    told = _tell(launcher, job, last, follow=follow and not view.state.is_terminal, kinds=kinds)
     return StreamingResponse(told, media_type=_SSE)
 
 
@@ -71,13 +72,18 @@ async def all_events(launcher: Here, *, follow: Follow = True, last: LastEvent =
     return StreamingResponse(_tell(launcher, None, last, follow=follow), media_type=_SSE)
 
 
-async def _tell(launcher: Launcher, job: str | None, after: int, *, follow: bool) -> AsyncIterator[bytes]:
+async def _tell(
+    launcher: Launcher, job: str | None, after: int, *, follow: bool, kinds: Sequence[str] = ()
+) -> AsyncIterator[bytes]:
+    wanted = {*kinds, _END} if kinds else set()
     with launcher.hub.listen(EVENTS if job is None else f"job:{job}") as bell:
         while True:
-            batch = await launcher.store.run(events.read, after=after, job=job, limit=_BATCH)
+            batch = await launcher.store.run(events.read, after=after, job=job, kinds=wanted, limit=_BATCH)
             for event in batch:
+                if kinds and event.kind not in kinds:
+                    continue
                 yield b"id: %d\nevent: %s\ndata: %s\n\n" % (event.id, event.kind.encode(), encode(event))
-                after = event.id
+            after = batch[-1].id if batch else after
             follow = follow and not (job and any(map(_is_end, batch)))
             if len(batch) == _BATCH:
                 continue
@@ -88,7 +94,7 @@ async def _tell(launcher: Launcher, job: str | None, after: int, *, follow: bool
 
 
 def _is_end(event: EventView) -> bool:
-    return event.kind == "job_ended"
+    return event.kind == _END
 
 
 @router.get(

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Header, Request, Response
 from offload.errors import UnauthorizedError
 from offload.model.ids import job_of_pool
 from offload.server.access import Caller, Here, check_runner
-from offload.store import tasks
+from offload.store import checkpoints, tasks
 from offload.wire.codec import T, decode, encode
-from offload.wire.runner_protocol import LEASE_HEADER, Hello, LeaseRequest
+from offload.wire.runner_protocol import LEASE_HEADER, Hello, LeaseRequest, Saved
 
 router = APIRouter()
 Lease = Annotated[str, Header(alias=LEASE_HEADER, max_length=200, pattern=r"^[^\x00]*$")]
@@ -40,6 +40,17 @@ async def logs(request: Request, launcher: Here, pool: Caller, token: Lease) -> 
     if job != job_of_pool(pool):
         raise UnauthorizedError("This lease belongs to another pool.")
     return _json(await launcher.logs.append(job, task, attempt, request.stream()))
+
+
+@router.post("/checkpoint")
+async def checkpoint(request: Request, launcher: Here, pool: Caller, token: Lease) -> Response:
+    """What one attempt saved for the next; its manifest is there already."""
+    message = await _read(request, Saved)
+    job, _, _ = await launcher.store.run(tasks.attempt_held, token)
+    if job != job_of_pool(pool):
+        raise UnauthorizedError("This lease belongs to another pool.")
+    await launcher.store.run(checkpoints.keep, token, message.digest)
+    return Response(status_code=204)
 
 
 async def _read(request: Request, kind: type[T]) -> T:

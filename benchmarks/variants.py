@@ -1,0 +1,153 @@
+"""W: many short tasks on this machine, beside HyperQueue, GNU parallel and xargs, in turn.
+
+``make bench-arrays`` takes some minutes. Offload keeps for each task its output, exit status, accounting and
+result files, in a store that survives a crash, and gives each a clean copy of the directory. HyperQueue keeps
+output in files; GNU parallel does with ``--results``; xargs keeps nothing and is the floor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+from benchmarks.launcher import memory, processes
+from benchmarks.table import OFFLOAD, row, seconds
+
+CORES = 2
+MANY = 1_000_000
+
+
+def main() -> None:
+    """Measure everything in a place of its own."""
+    place = Path(tempfile.mkdtemp(prefix="offload-bench-"))
+    os.environ["OFFLOAD_HOME"] = str(place / "home")
+    work = place / "work"
+    work.mkdir()
+    seconds([OFFLOAD, "run", "--", "true"], work)  # the launcher is warm from here on
+    print("| what | Offload | peer | ratio |\n|---|---|---|---|")
+    try:
+        short_tasks(work)
+        interpreters(work)
+        kills(work)
+        a_million(work)
+    finally:
+        subprocess.run([OFFLOAD, "launcher", "stop", "--force"], check=False, capture_output=True)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def short_tasks(work: Path, tasks: int = 2000) -> None:
+    """W3: as many tasks a second as there can be."""
+    peers = {
+        "HyperQueue": lambda: _hyperqueue(tasks, ["true"]),
+        "GNU parallel --results": lambda: _parallel(tasks, ["true"]),
+        "xargs -P2, nothing kept": lambda: _xargs(tasks, ["true"]),
+    }
+    for name, peer in peers.items():
+        row(f"{tasks:,} x `true`", lambda: _array(tasks, ["true"], work), (name, peer), rounds=3)
+
+
+def interpreters(work: Path, tasks: int = 200) -> None:
+    """W4: interpreters, of which two run at a time."""
+    for program in (["python3", "-c", "pass"], ["Rscript", "-e", "1"]):
+        floor = ("xargs -P2", partial(_xargs, tasks, program))
+        row(f"{tasks} x `{' '.join(program)}`", partial(_array, tasks, program, work), floor, rounds=2)
+
+
+def kills(work: Path, tasks: int = 1000) -> None:
+    """W9: kill -9 of the launcher and of the runners, at 30 % and at 70 % of the tasks."""
+    job = _offload("run", "-d", "--array", f"1-{tasks}", "--", "sleep", "0.05", cwd=work).strip()
+    pauses = []
+    for share, victims in ((0.3, "offload.server"), (0.5, "offload.runner"), (0.7, "offload.server")):
+        _wait(job, round(share * tasks))
+        done = _succeeded(job)
+        _kill(victims)
+        began = time.perf_counter()
+        _wait(job, done + 2 * CORES + 1)
+        pauses.append(time.perf_counter() - began)
+    _offload("wait", job)
+    lost = tasks - _succeeded(job)
+    print(
+        f"| {tasks:,} tasks, launcher and runners killed three times: lost, longest pause "
+        f"| {lost} lost, {max(pauses):.1f} s | | |",
+        flush=True,
+    )
+
+
+def a_million(work: Path) -> None:
+    """W11: submit, list and cancel an array of a million tasks."""
+    row(f"{MANY:,} tasks: submit", lambda: _submitted(work), rounds=1)
+    job = json.loads(_offload("jobs", "--json", "--limit", "1"))["jobs"][0]["id"]
+    memory(f"with {MANY:,} tasks")
+    row(f"{MANY:,} tasks: `offload jobs`", lambda: seconds([OFFLOAD, "jobs"], work), rounds=3)
+    row(f"{MANY:,} tasks: `offload status`", lambda: seconds([OFFLOAD, "status", job], work), rounds=3)
+    row(f"{MANY:,} tasks: `offload cancel`", lambda: _cancelled(work), rounds=1)
+
+
+def _submitted(work: Path) -> float:
+    return seconds([OFFLOAD, "run", "-d", "--array", f"1-{MANY}", "--", "sleep", "1000"], work)
+
+
+def _cancelled(work: Path) -> float:
+    job = _offload("run", "-d", "--array", f"1-{MANY}", "--", "sleep", "1000", cwd=work).strip()
+    return seconds([OFFLOAD, "cancel", job], work)
+
+
+def _array(tasks: int, program: list[str], work: Path) -> float:
+    return seconds([OFFLOAD, "run", "--array", f"1-{tasks}", "--", *program], work)
+
+
+def _hyperqueue(tasks: int, program: list[str]) -> float:
+    words = ["run", "--quiet", "--no-project", "--with", "hyperqueue==0.27.0", "python"]
+    script = str(Path(__file__).with_name("hyperqueue_peer.py"))
+    with tempfile.TemporaryDirectory() as directory:
+        call = [os.environ.get("UV", "uv"), *words, script, str(CORES), str(tasks), directory, *program]
+        return float(subprocess.run(call, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def _parallel(tasks: int, program: list[str]) -> float:
+    with tempfile.TemporaryDirectory() as directory:
+        return _fed(tasks, ["parallel", f"-j{CORES}", "--results", directory, "-n0", *program])
+
+
+def _xargs(tasks: int, program: list[str]) -> float:
+    return _fed(tasks, ["xargs", f"-P{CORES}", "-I{}", *program])
+
+
+def _fed(tasks: int, call: list[str]) -> float:
+    """Seconds of a command that reads a number for each task."""
+    numbers = "".join(f"{number}\n" for number in range(tasks))
+    began = time.perf_counter()
+    subprocess.run(call, input=numbers, text=True, check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def _offload(*words: str, cwd: Path | None = None) -> str:
+    return subprocess.run([OFFLOAD, *words], check=True, capture_output=True, text=True, cwd=cwd).stdout
+
+
+def _succeeded(job: str) -> int:
+    jobs = json.loads(_offload("jobs", "--json"))["jobs"]
+    return next(int(one["counts"]["succeeded"]) for one in jobs if one["id"] == job)
+
+
+def _wait(job: str, succeeded: int) -> None:
+    while _succeeded(job) < succeeded:
+        time.sleep(0.05)
+
+
+def _kill(program: str) -> None:
+    for entry in processes(program):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(entry.name), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

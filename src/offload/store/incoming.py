@@ -1,0 +1,140 @@
+"""How blobs get in: whole and proved, or not at all.
+
+Bytes go into a temporary file while their digest is computed; once it is the one that names the blob, the
+file is renamed. A pack is taken in pieces cut anywhere; the chunks of one pack must come one after another.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from offload.errors import disk_full
+from offload.model.blobs import Codec
+from offload.wire.encoding import Decoder
+from offload.wire.packs import PackReader, Piece
+
+if TYPE_CHECKING:
+    from offload.store.blobs import BlobFiles
+
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+
+
+def demand_space() -> AbstractContextManager[None]:
+    """Around writing blobs: raises ``DiskFullError`` when the disk is full."""
+    return disk_full(
+        "The launcher has no space left for files.",
+        "Free space on the disk of the launcher, then run the same command again.",
+    )
+
+
+class Incoming:
+    """One blob on its way in: a temporary file that becomes the blob once its digest is proved."""
+
+    def __init__(self, files: BlobFiles, digest: str, codec: Codec) -> None:
+        self._files = files
+        self._final = files.path(digest, codec)
+        self._path = files.temporary()
+        self._digest = digest
+        self._decoder = Decoder(digest, codec)
+        self._descriptor = os.open(self._path, _NEW, 0o600)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Take the next encoded bytes."""
+        self._decoder.drain(data)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+    def finish(self) -> None:
+        """Prove the digest and make the blob visible.
+
+        Raises:
+            BlobCorruptError: the bytes aren't those that the digest names; nothing becomes visible.
+        """
+        self._decoder.finish()
+        os.close(self._descriptor)
+        self._descriptor = -1
+        try:
+            os.replace(self._path, self._final)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(self._final), mode=0o700, exist_ok=True)
+            os.replace(self._path, self._final)
+        self._path = ""
+        self._files.heal(self._digest)
+
+    def close(self) -> None:
+        """Forget a blob that wasn't finished."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        if self._path:
+            os.unlink(self._path)
+            self._path = ""
+
+
+class PackReceiver:
+    """Takes the bytes of a pack in pieces cut anywhere, and stores each blob as soon as it is whole.
+
+    What was stored before an error stays, so a sender that starts again sends only the rest.
+    """
+
+    def __init__(self, files: BlobFiles) -> None:
+        self._files = files
+        self._reader = PackReader()
+        self._incoming: Incoming | None = None
+        self._closed = False
+        # A request that is given up leaves here while a thread may still be feeding.
+        self._taking = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._taking:
+            self._closed = True
+            if self._incoming:
+                self._incoming.close()
+                self._incoming = None
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes. A chunk of about 1 MiB is worth the way into a thread; a packet isn't.
+
+        Raises:
+            ProtocolError: this is no pack.
+            BlobCorruptError: a blob's bytes aren't those that its digest names.
+            DiskFullError: there is no space left.
+        """
+        with self._taking, demand_space():
+            for piece in self._reader.feed(chunk) if not self._closed else ():
+                self._take(piece)
+
+    def close(self) -> None:
+        """Say that nothing more comes.
+
+        Raises:
+            ProtocolError: the last blob is incomplete.
+        """
+        self._reader.close()
+
+    def _take(self, piece: Piece) -> None:
+        incoming = self._incoming or Incoming(self._files, piece.digest, piece.codec)
+        self._incoming = incoming
+        incoming.write(piece.data)
+        if piece.last:
+            incoming.finish()
+            incoming.close()
+            self._incoming = None

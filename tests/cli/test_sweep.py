@@ -1,0 +1,155 @@
+"""Many tasks that differ by parameters, from the command line to the files at home."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fakes.person import wait_until
+
+SAY = (
+    "import os, sys\n"
+    "known = {name[14:]: value for name, value in os.environ.items() if name.startswith('OFFLOAD_PARAM_')}\n"
+    "print(os.environ['OFFLOAD_TASK'], sys.argv[1:], sorted(known.items()))\n"
+)
+
+
+@pytest.fixture
+def here(shell):
+    shell.write("say.py", SAY)
+    shell.write(
+        "list.sh", 'echo "$OFFLOAD_TASK $1 $(cat "$1") $(ls data | tr "\\n" " ")"; echo more >> "$1"\n'
+    )
+    for name in ("a", "b", "c"):
+        shell.write(f"data/{name}.csv", f"{name}{name}\n")
+    return shell
+
+
+def lines(done) -> list[str]:
+    assert done.returncode == 0, done.stderr.decode()
+    return sorted(done.stdout.decode().splitlines())
+
+
+def test_a_grid_runs_every_combination_and_status_shows_which_task_had_which(here):
+    assert lines(here.offload("run", "--grid", "lr=0.1,1e-2", "--grid", "seed=1:2", "say.py", "x")) == [
+        "1 ['x', '--lr', '0.1', '--seed', '1'] [('LR', '0.1'), ('SEED', '1')]",
+        "2 ['x', '--lr', '0.1', '--seed', '2'] [('LR', '0.1'), ('SEED', '2')]",
+        "3 ['x', '--lr', '1e-2', '--seed', '1'] [('LR', '1e-2'), ('SEED', '1')]",
+        "4 ['x', '--lr', '1e-2', '--seed', '2'] [('LR', '1e-2'), ('SEED', '2')]",
+    ]
+    job = json.loads(here.text("jobs", "--json"))["jobs"][0]
+    status = json.loads(here.text("status", job["id"], "--json"))
+    assert [task["parameters"] for task in status["tasks"]][2] == {"lr": "1e-2", "seed": "1"}
+    assert "task  lr    seed  attempt" in here.text("status", job["id"])
+    again = here.text("rerun", job["id"]).strip()
+    here.text("wait", again)
+    assert min(here.text("logs", again).splitlines()).startswith("1 ['x', '--lr', '0.1'")
+
+
+def test_arguments_that_mention_a_parameter_are_filled_and_nothing_is_added(here):
+    done = here.offload("run", "--grid", "lr=1,2", "say.py", "--rate={lr}", "{{lr}}")
+    assert lines(done)[0] == "1 ['--rate=1', '{lr}'] [('LR', '1')]"
+
+
+def test_a_table_of_more_than_a_part_gives_each_task_its_row(here):
+    rows = [f'{number},"v, {number}\n{"x" * 400}"' for number in range(1, 1501)]
+    here.write("runs.csv", "n,text\n" + "\n".join(rows) + "\n")
+    # Tasks far apart in the table, in parts of their own, and not all 1,500 of them.
+    code = "import os; print(os.environ['OFFLOAD_TASK'], os.environ['OFFLOAD_PARAM_TEXT'].split('\\n')[0])"
+    job = here.text("run", "-d", "--params", "runs.csv", "--", "python3", "-c", code, "{n}").strip()
+    task = json.loads(here.text("status", job, "--json"))["tasks"][1234]
+    assert task["parameters"] == {"n": "1235", "text": f"v, 1235\n{'x' * 400}"}
+    here.text("cancel", job)
+
+
+def test_a_small_table_of_json_lines_runs(here):
+    here.write("runs.jsonl", '{"lr": 0.5, "name": "a b"}\n{"lr": 1, "name": "é"}\n')
+    assert lines(here.offload("run", "--params", "runs.jsonl", "say.py")) == [
+        "1 ['--lr', '0.5', '--name', 'a b'] [('LR', '0.5'), ('NAME', 'a b')]",
+        "2 ['--lr', '1', '--name', 'é'] [('LR', '1'), ('NAME', 'é')]",
+    ]
+
+
+def test_a_task_over_files_sees_its_own_alone_and_only_what_it_changed_comes_home(here):
+    here.write(".offloadignore", "data/\n")
+    assert lines(
+        here.offload("run", "--over", "data/a.csv", "data/b.csv", "data/c.csv", "--", "list.sh")
+    ) == [
+        "1 data/a.csv aa a.csv ",
+        "2 data/b.csv bb b.csv ",
+        "3 data/c.csv cc c.csv ",
+    ]
+    made = sorted(path for path in here.here.glob("results/*/*/**/*") if path.is_file())
+    assert [path.parts[-3:] for path in made] == [
+        ("1", "data", "a.csv"), ("2", "data", "b.csv"), ("3", "data", "c.csv"),
+    ]  # fmt: skip
+    assert made[0].read_text() == "aa\nmore\n"
+
+
+def test_a_file_over_which_a_task_runs_may_be_a_link_to_elsewhere(here, tmp_path):
+    (tmp_path / "far.csv").write_text("far\n")
+    (here.here / "data/far.csv").symlink_to(tmp_path / "far.csv")
+    done = here.offload("run", "--over", "data/far.csv", "--", "cat")
+    assert lines(done) == ["far"]
+
+
+def test_show_says_what_the_parameters_are_and_how_they_are_passed(here):
+    shown = " ".join(
+        here.text("run", "--show", "--grid", "lr=0.1,0.01", "--grid", "seed=1:100", "say.py").split()
+    )
+    assert "parameter lr 0.1,0.01 (2 values)" in shown
+    assert "parameter seed 1:100 (100 values)" in shown
+    assert "--lr VALUE --seed VALUE, after the command" in shown
+    assert "1-200 (200 tasks)" in shown
+    over = " ".join(
+        here.text("run", "--show", "--over", "data/a.csv", "data/b.csv", "--", "wc", "-l").split()
+    )
+    assert "parameter file data/a.csv and 1 other" in over
+    assert "the file, after the command" in over
+
+
+def test_a_list_of_files_without_an_end_is_told(here):
+    done = here.offload("run", "--over", "data/a.csv", "data/b.csv")
+    assert done.returncode == 2
+    assert b"Put -- before the script" in done.stderr
+
+
+def test_results_come_home_where_the_pattern_says_one_folder_a_task(here):
+    here.write("make.sh", "echo $1-$2 > made.txt\n")
+    words = (
+        "--grid",
+        "lr=0.1,a/b",
+        "--grid",
+        "n=1:2",
+        "--results",
+        "out/{lr}/n{n}",
+        "make.sh",
+        "{lr}",
+        "{n}",
+    )
+    assert here.offload("run", *words).returncode == 0
+    made = {str(path.relative_to(here.here)): path.read_text() for path in here.here.glob("out/**/made.txt")}
+    assert made == {
+        "out/0.1/n1/made.txt": "0.1-1\n", "out/0.1/n2/made.txt": "0.1-2\n",
+        "out/a%2Fb/n1/made.txt": "a/b-1\n", "out/a%2Fb/n2/made.txt": "a/b-2\n",
+    }  # fmt: skip
+    shown = here.text("explain", "out/0.1/n1/made.txt")
+    assert "not sent" in shown
+
+
+def test_what_some_tasks_made_is_collected_while_others_run(here, tmp_path):
+    go = tmp_path / "go"
+    here.write(
+        "make.sh", f"[ $OFFLOAD_TASK = 1 ] || until [ -e {go} ]; do sleep 0.05; done; echo x > made.txt\n"
+    )
+    job = here.text("run", "-d", "--array", "1-2", "make.sh").strip()
+    wait_until(lambda: json.loads(here.text("jobs", "--json"))["jobs"][0]["counts"]["succeeded"] == 1)
+    here.text("collect", job)
+    made = here.here / "results" / job
+    assert (made / "1/made.txt").exists()
+    assert not (made / "2").exists()
+    go.touch()
+    here.text("wait", job)
+    here.text("collect", job)
+    assert (made / "2/made.txt").exists()

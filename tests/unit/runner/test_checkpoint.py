@@ -1,0 +1,127 @@
+"""What a task saves is there for its next attempt, on whatever runner that is."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from offload.model.reasons import ReasonCode
+from offload.wire.runner_protocol import OrderKind
+
+SAVE = "mkdir -p $OFFLOAD_CHECKPOINT/deep; echo 7 > $OFFLOAD_CHECKPOINT/deep/n"
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """The variable that gives a runner a directory of its own for checkpoints."""
+    return {"OFFLOAD_CHECKPOINTS": str(tmp_path / "elsewhere")}
+
+
+@pytest.fixture
+def saved(launcher):
+    """The files of the newest checkpoint of a lease."""
+    return lambda token="lease-1-1": launcher.results(launcher.saved[token][-1])
+
+
+@pytest.mark.parametrize("end", ["exit 3", "kill -9 $$", "sleep 60"])
+def test_what_an_attempt_saved_is_kept_when_it_is_no_success(launcher, script, run, saved, end):
+    script(f"{SAVE}; {end}", time_limit=1.0)
+    run()
+    assert saved()["deep/n"] == b"7\n"
+
+
+def test_a_success_needs_no_next_attempt(launcher, script, run):
+    script(SAVE)
+    run()
+    assert launcher.saved == {}
+
+
+def test_a_cancelled_task_has_no_next_attempt(launcher, script, start):
+    script(f"{SAVE}; echo up; sleep 60", grace=0.5)
+    token = launcher.add_task()
+    start()
+    launcher.wait_for(launcher.output)
+    launcher.order(OrderKind.CANCEL, token)
+    launcher.completion()
+    assert launcher.saved == {}
+
+
+def test_another_runner_finds_what_was_saved(launcher, script, start, elsewhere):
+    script(f"{SAVE}; exit 1")
+    launcher.add_task()
+    runner = start(0)
+    launcher.completion()
+    runner.kill()
+    digest = launcher.saved["lease-1-1"][-1]
+    script("cat $OFFLOAD_CHECKPOINT/deep/n")
+    launcher.add_task(1, 2, checkpoint=digest)
+    start(1, **elsewhere)
+    assert launcher.completion("lease-1-2").outcome.exit_status == 0
+    assert launcher.output(attempt=2) == b"7\n"
+
+
+def test_a_directory_that_outlived_the_attempt_is_newer_than_what_was_kept(launcher, script, start, tmp_path):
+    script(f"{SAVE}; exit 1")
+    launcher.add_task()
+    runner = start(0)
+    launcher.completion()
+    digest = launcher.saved["lease-1-1"][-1]
+    runner.kill()
+    (tmp_path / "checkpoints" / "1" / "deep" / "n").write_text("8\n")
+    script("cat $OFFLOAD_CHECKPOINT/deep/n")
+    launcher.add_task(1, 2, checkpoint=digest)
+    start(0)
+    launcher.completion("lease-1-2")
+    assert launcher.output(attempt=2) == b"8\n"
+
+
+def test_a_runner_that_is_killed_has_kept_what_was_there_before(launcher, script, start, saved):
+    script(f"{SAVE}; echo up; sleep 60", checkpoint_every=0.1)
+    launcher.add_task()
+    runner = start()
+    launcher.wait_for(lambda: launcher.saved.get("lease-1-1"))
+    runner.kill()
+    assert saved() == {"deep": None, "deep/n": b"7\n"}
+
+
+def test_only_what_changed_is_kept_again(launcher, script, start, tmp_path, saved):
+    go = tmp_path / "go"
+    script(f"{SAVE}; until [ -e {go} ]; do sleep 0.05; done; echo 9 > $OFFLOAD_CHECKPOINT/deep/n; sleep 60",
+           checkpoint_every=0.1)  # fmt: skip
+    launcher.add_task()
+    start()
+    launcher.wait_for(lambda: launcher.saved.get("lease-1-1"))
+    seen = launcher.requests.count("POST /checkpoint")
+    go.touch()
+    launcher.wait_for(lambda: saved().get("deep/n") == b"9\n")
+    assert launcher.requests.count("POST /checkpoint") == seen + 1
+
+
+def test_a_checkpoint_that_can_not_be_kept_is_told_and_harms_nothing(launcher, script, run):
+    script(f"{SAVE}; mkfifo $OFFLOAD_CHECKPOINT/pipe; chmod 0 $OFFLOAD_CHECKPOINT; exit 3")
+    outcome = run()
+    assert outcome.exit_status == 3
+
+
+def test_a_preemption_on_purpose_interrupts_the_first_attempt_alone(launcher, script, start):
+    saves = "trap 'echo saved > $OFFLOAD_CHECKPOINT/n; exit 0' TERM"
+    script(f"{saves}; cat $OFFLOAD_CHECKPOINT/n || sleep 60 & wait $!", test_preemption=0.3, grace=5.0)
+    launcher.add_task()
+    start()
+    outcome = launcher.completion().outcome
+    assert outcome.reason.code is ReasonCode.PREEMPTED
+    assert "--test-preemption" in outcome.reason.sentence
+    launcher.add_task(1, 2, checkpoint=launcher.saved["lease-1-1"][-1])
+    assert launcher.completion("lease-1-2").outcome.reason is None
+    assert launcher.output(attempt=2) == b"saved\n"
+
+
+def test_an_evicted_runner_keeps_the_checkpoint_before_it_ends(launcher, script, start, saved):
+    script("trap 'echo late > $OFFLOAD_CHECKPOINT/n; exit 0' TERM; echo up; sleep 60 & wait $!", grace=5.0)
+    launcher.add_task()
+    runner = start()
+    launcher.wait_for(launcher.output)
+    runner.process.send_signal(signal.SIGTERM)
+    assert launcher.completion().outcome.reason.code is ReasonCode.EVICTED
+    assert saved() == {"n": b"late\n"}
