@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import subprocess
 import sys
 import threading
@@ -124,6 +125,15 @@ def test_what_was_wanted_since_is_not_deleted(files):
     assert [files.delete(digest, unwanted_since=2000) for digest in (old, wanted)] == [True, False]
     assert not files.delete(old, unwanted_since=2000)
     assert [blob.digest for blob in files] == [wanted]
+
+
+def test_a_wish_is_kept_though_a_recent_time_is_not_renewed(files):
+    (digest,) = put(files, TEXT)
+    now = time.time()
+    os.utime(stored_path(files, digest), (now - 30, now - 30))
+    assert files.has(digest)
+    assert stored_path(files, digest).stat().st_mtime == pytest.approx(now - 30)
+    assert not files.delete(digest, unwanted_since=now - 1)
 
 
 def test_only_old_leftovers_of_a_crash_are_removed_at_start(files, tmp_path):

@@ -39,7 +39,7 @@ class Content:
         return sorted(await asyncio.to_thread(self.files.missing, tuple(digests)))
 
     async def receive(self, body: AsyncIterator[bytes]) -> None:
-        """Store the blobs of a pack as it comes in; never more than about a megabyte is in memory.
+        """Store the blobs of a pack as it comes in: while a megabyte is stored, the next is received.
 
         Raises:
             ProtocolError: this is no pack.
@@ -47,15 +47,13 @@ class Content:
             DiskFullError: there is no space left.
         """
         with self.files.receive() as receiver:
-            held: list[bytes] = []
-            size = 0
-            async for chunk in body:
-                held.append(chunk)
-                size += len(chunk)
-                if size >= _CHUNK:
-                    await asyncio.to_thread(receiver.feed, b"".join(held))
-                    held, size = [], 0
-            await asyncio.to_thread(receiver.feed, b"".join(held))
+            storing = asyncio.get_running_loop().create_future()
+            storing.set_result(None)
+            async for chunks in _megabytes(body):
+                await storing
+                storing = asyncio.ensure_future(asyncio.to_thread(receiver.feed, *chunks))
+                storing.add_done_callback(_look_at)
+            await storing
             receiver.close()
 
     async def send(self, digests: tuple[str, ...], *, compress: bool = False) -> AsyncIterator[bytes]:
@@ -99,6 +97,24 @@ class Content:
             await self._store.run(manifests.put, digest, body, manifest, self._clock.now())
             if job is not None:
                 await self._store.run(manifests.refer, job, digest)
+
+
+async def _megabytes(body: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
+    held: list[bytes] = []
+    size = 0
+    async for chunk in body:
+        held.append(chunk)
+        size += len(chunk)
+        if size >= _CHUNK:
+            yield held
+            held, size = [], 0
+    yield held
+
+
+def _look_at(storing: asyncio.Future[None]) -> None:
+    """Who gave up the request doesn't ask what became of its last bytes."""
+    if not storing.cancelled():
+        storing.exception()
 
 
 async def _each(pieces: Iterator[bytes], first: bytes | None) -> AsyncIterator[bytes]:

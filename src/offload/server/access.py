@@ -2,6 +2,9 @@
 
 Over the Unix socket the file's mode is the authentication. Over TCP the public API asks for the launcher's
 token. Runners show their pool's token wherever they call from.
+
+Everything that a request depends on is a coroutine: FastAPI takes plain functions into a thread each, which
+costs more than most answers.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from offload.launcher.launcher import Launcher
 from offload.model.ids import PoolId, RunnerId, pool_of_runner
 
 
-def launcher_of(request: Request) -> Launcher:
+async def launcher_of(request: Request) -> Launcher:
     """The launcher that serves this request."""
     found: Launcher = request.app.state.launcher
     return found
@@ -24,13 +27,12 @@ def launcher_of(request: Request) -> Launcher:
 Here = Annotated[Launcher, Depends(launcher_of)]
 
 
-def person(request: Request) -> str:
+async def person(request: Request, launcher: Here) -> str:
     """The user on whose behalf the public API is called.
 
     Raises:
         UnauthorizedError: over TCP, without the launcher's token.
     """
-    launcher = launcher_of(request)
     if _is_tcp(request) and not launcher.tokens.is_api(bearer(request)):
         raise UnauthorizedError(
             "The launcher's token is missing or wrong.",
@@ -53,13 +55,13 @@ def bearer(request: Request) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def pool(request: Request) -> PoolId:
+async def pool(request: Request, launcher: Here) -> PoolId:
     """The pool whose runner calls.
 
     Raises:
         UnauthorizedError: the request shows no pool's token.
     """
-    found = launcher_of(request).tokens.pool_of(bearer(request))
+    found = launcher.tokens.pool_of(bearer(request))
     if found is None:
         raise UnauthorizedError("This isn't the token of a pool.")
     return found

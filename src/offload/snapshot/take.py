@@ -1,7 +1,8 @@
 """Taking a snapshot: a working directory as the launcher keeps it.
 
-The snapshot is the directory at one moment: after everything was read and sent, the directory is walked
-once more, and unless nothing moved the snapshot is taken again, which costs only what moved. Files that are
+The snapshot is the directory at one moment: after everything was read, the directory is walked once more
+while the last files travel, and unless nothing moved the snapshot is taken again, which costs only what
+moved. What is read again to be sent must have the digest that it had. Files that are
 known from last time (:mod:`~offload.snapshot.statcache`) aren't read, blobs that the launcher has aren't
 sent, and the manifest travels as its difference to the last one, so that an edit costs about what was
 edited. Whether the launcher still has the last one is asked while the directory is walked.
@@ -13,7 +14,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,7 +24,7 @@ from offload.model.blobs import BlobSink
 from offload.model.manifest import Entry, Kind, Manifest, digest_of
 from offload.snapshot.guard import DEFAULT_LIMIT, check_size
 from offload.snapshot.own import own_paths
-from offload.snapshot.reading import FileChanged, hash_file, read_chunks, unreadable_error
+from offload.snapshot.reading import FileChanged, hash_file, read_small, unreadable_error
 from offload.snapshot.sending import SMALL, Asked, Meter, Progress, SmallFiles, send_files
 from offload.snapshot.statcache import StatCache
 from offload.snapshot.walk import Node, Tree, walk
@@ -91,10 +92,7 @@ def take_snapshot(
         tree = walk(real, kept_out)
         check_size(tree, limit)
         try:
-            manifest, digest = taking.take(tree)
-            if taking.has_read:
-                _demand_still(tree, walk(real, kept_out))
-                cache.save(tree.nodes)
+            manifest, digest = taking.take(tree, lambda: walk(real, kept_out))
         except FileChanged as change:
             changed = change.path
             continue
@@ -112,12 +110,10 @@ class _Taking:
 
     Attributes:
         bytes_sent: in all tries together.
-        has_read: whether the last try read or sent anything, so that time passed.
     """
 
     def __init__(self, root: bytes, cache: StatCache, sink: BlobSink, meter: Meter) -> None:
         self.bytes_sent = 0
-        self.has_read = False
         self._root = root
         self._cache = cache
         self._sink = sink
@@ -125,24 +121,25 @@ class _Taking:
         self._base = cache.base()
         self._base_is_there = Asked(sink, self._base[0] if self._base else "")
 
-    def take(self, tree: Tree) -> tuple[Manifest, str]:
+    def take(self, tree: Tree, look_again: Callable[[], Tree]) -> tuple[Manifest, str]:
         known = {node.path: self._cache.digest(node) for node in tree.nodes if node.kind is Kind.FILE}
         unknown = [node for node in tree.nodes if node.path in known and known[node.path] is None]
         if unknown:
             self._base_is_there.answer()  # before anything else is asked of the launcher
         with SmallFiles(self._sink, self._meter) as small:
             digests = {**known, **self._read(unknown, tree.unreadable, small)}
+            if unknown:
+                _demand_still(tree, look_again())
+                self._cache.save(tree.nodes)
+            manifest = Manifest(tuple(entry_of(node, digests.get(node.path) or "") for node in tree.nodes))
+            data = manifest.encode()
+            digest = digest_of(data)
         self.bytes_sent += small.bytes_sent
-        manifest = Manifest(tuple(entry_of(node, digests.get(node.path) or "") for node in tree.nodes))
-        data = manifest.encode()
-        digest = digest_of(data)
-        self.has_read = bool(unknown)
         if not self._is_there(digest):
             pairs = zip(manifest.entries, tree.nodes, strict=True)
             files = {entry.digest: node for entry, node in pairs if entry.digest}
             self._send({name: node for name, node in files.items() if name not in small.there}, digest, data)
             self._cache.save_base(data)
-            self.has_read = True
         return manifest, digest
 
     def _is_there(self, digest: str) -> bool:
@@ -169,7 +166,7 @@ class _Taking:
     def _read_one(self, node: Node, small: SmallFiles) -> str:
         if node.fingerprint.size > SMALL:
             return hash_file(self._root, node)
-        data = b"".join(read_chunks(self._root, node))
+        data = read_small(self._root, node)
         digest = digest_of(data)
         small.add(digest, data)
         return digest

@@ -6,7 +6,7 @@ only a temporary file. Nothing is synced to disk: a machine that loses power may
 bytes, and every read proves the digest, so such a blob is moved aside, counts as missing, and heals when it
 is sent again.
 
-A blob's modification time says when it was last wanted. Asking for a blob renews it, and
+A blob's modification time says, to the minute, when it was last wanted. Asking for a blob renews it, and
 :meth:`BlobFiles.delete` leaves alone what was wanted since, so garbage collection never takes what a
 submission under way relies on. Everything here may be called from any thread. How blobs get in is
 :mod:`~offload.store.incoming`.
@@ -30,8 +30,10 @@ from offload.model.manifest import is_digest
 from offload.store.incoming import Incoming, PackReceiver, demand_space
 from offload.wire.encoding import CHUNK, Decoder, decoded, encode_bytes
 
-_SUFFIX: Final = {Codec.ZSTD: ".zst", Codec.RAW: ".raw"}
+_SUFFIX: Final = {Codec.RAW: ".raw", Codec.ZSTD: ".zst"}
 _CODEC: Final = {suffix: codec for codec, suffix in _SUFFIX.items()}
+_LATE: Final = 60.0
+"""Seconds by which a modification time may lag behind the last wish, so that most cost no write."""
 _LEFTOVER_AGE: Final = 3600.0
 """Seconds after which a temporary file that nobody writes to belongs to a process that crashed."""
 
@@ -119,7 +121,7 @@ class BlobFiles:
             for codec in _SUFFIX:
                 path = self.path(digest, codec)
                 with contextlib.suppress(FileNotFoundError):
-                    if os.stat(path).st_mtime <= unwanted_since:
+                    if os.stat(path).st_mtime + _LATE <= unwanted_since:
                         os.unlink(path)
                         removed = True
             return removed
@@ -131,9 +133,12 @@ class BlobFiles:
                 yield from _stored(shard)
 
     def _touch(self, digest: str) -> Codec | None:
-        for codec in _SUFFIX:
+        stem, late = self._stem(digest), time.time() - _LATE
+        for codec, suffix in _SUFFIX.items():
+            path = stem + suffix
             try:
-                os.utime(self.path(digest, codec))
+                if os.stat(path).st_mtime < late:
+                    os.utime(path)
             except FileNotFoundError:
                 continue
             return codec
@@ -145,9 +150,12 @@ class BlobFiles:
         Raises:
             ProtocolError: this is not the name of a blob.
         """
+        return self._stem(digest) + _SUFFIX[codec]
+
+    def _stem(self, digest: str) -> str:
         if not is_digest(digest):
             raise ProtocolError(f"{digest[:100]!r} is not the name of a blob.")
-        return f"{self._directory}/{digest[7:9]}/{digest[9:]}{_SUFFIX[codec]}"
+        return f"{self._directory}/{digest[7:9]}/{digest[9:]}"
 
     def heal(self, digest: str) -> None:
         """Forget that the blob was damaged, because it has come again."""
@@ -215,4 +223,4 @@ def _stored(shard: os.DirEntry[str]) -> Iterator[StoredBlob]:
         with contextlib.suppress(FileNotFoundError):
             if entry.name[-4:] in _CODEC and is_digest(digest):
                 status = entry.stat()
-                yield StoredBlob(digest, status.st_size, status.st_mtime)
+                yield StoredBlob(digest, status.st_size, status.st_mtime + _LATE)

@@ -1,7 +1,8 @@
 """How blobs get in: whole and proved, or not at all.
 
 Bytes go into a temporary file while their digest is computed; once it is the one that names the blob, the
-file is renamed. A pack is taken in pieces cut anywhere; the chunks of one pack must come one after another.
+file is renamed. Nearly every blob is small, comes in one piece and is proved before anything is written. A
+pack is taken in pieces cut anywhere; the chunks of one pack must come one after another.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 from offload.errors import disk_full
 from offload.model.blobs import Codec
-from offload.wire.encoding import Decoder
+from offload.model.manifest import digest_of
+from offload.wire.encoding import Decoder, corrupt
 from offload.wire.packs import PackReader, Piece
 
 if TYPE_CHECKING:
@@ -53,9 +55,7 @@ class Incoming:
     def write(self, data: bytes | memoryview) -> None:
         """Take the next encoded bytes."""
         self._decoder.drain(data)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
+        _write(self._descriptor, data)
 
     def finish(self) -> None:
         """Prove the digest and make the blob visible.
@@ -66,11 +66,7 @@ class Incoming:
         self._decoder.finish()
         os.close(self._descriptor)
         self._descriptor = -1
-        try:
-            os.replace(self._path, self._final)
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(self._final), mode=0o700, exist_ok=True)
-            os.replace(self._path, self._final)
+        _publish(self._path, self._final)
         self._path = ""
         self._files.heal(self._digest)
 
@@ -82,6 +78,38 @@ class Incoming:
         if self._path:
             os.unlink(self._path)
             self._path = ""
+
+
+def _store_whole(files: BlobFiles, digest: str, data: bytes | memoryview) -> None:
+    """Store a blob that isn't encoded and is all there."""
+    if digest_of(data) != digest:
+        raise corrupt(digest)
+    path = files.temporary()
+    descriptor = os.open(path, _NEW, 0o600)
+    try:
+        try:
+            _write(descriptor, data)
+        finally:
+            os.close(descriptor)
+        _publish(path, files.path(digest, Codec.RAW))
+    except BaseException:
+        os.unlink(path)
+        raise
+    files.heal(digest)
+
+
+def _write(descriptor: int, data: bytes | memoryview) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _publish(path: str, final: str) -> None:
+    try:
+        os.replace(path, final)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(final), mode=0o700, exist_ok=True)
+        os.replace(path, final)
 
 
 class PackReceiver:
@@ -110,8 +138,8 @@ class PackReceiver:
                 self._incoming.close()
                 self._incoming = None
 
-    def feed(self, chunk: bytes) -> None:
-        """Take the next bytes. A chunk of about 1 MiB is worth the way into a thread; a packet isn't.
+    def feed(self, *chunks: bytes) -> None:
+        """Take the next bytes. About 1 MiB is worth the way into a thread; a packet isn't.
 
         Raises:
             ProtocolError: this is no pack.
@@ -119,8 +147,9 @@ class PackReceiver:
             DiskFullError: there is no space left.
         """
         with self._taking, demand_space():
-            for piece in self._reader.feed(chunk) if not self._closed else ():
-                self._take(piece)
+            for chunk in chunks if not self._closed else ():
+                for piece in self._reader.feed(chunk):
+                    self._take(piece)
 
     def close(self) -> None:
         """Say that nothing more comes.
@@ -131,6 +160,9 @@ class PackReceiver:
         self._reader.close()
 
     def _take(self, piece: Piece) -> None:
+        if piece.last and piece.codec is Codec.RAW and self._incoming is None:
+            _store_whole(self._files, piece.digest, piece.data)
+            return
         incoming = self._incoming or Incoming(self._files, piece.digest, piece.codec)
         self._incoming = incoming
         incoming.write(piece.data)

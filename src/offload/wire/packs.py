@@ -98,12 +98,13 @@ class PackReader:
             self._begun += view[:lacking]
             view = view[lacking:]
             if len(self._begun) == self._length(self._begun):
-                pieces.append(self._piece(memoryview(bytes(self._begun))))
+                pieces.append(self._piece(memoryview(bytes(self._begun)), 0, len(self._begun)))
                 self._begun.clear()
-        while len(view) >= (length := self._length(view)):
-            pieces.append(self._piece(view[:length]))
-            view = view[length:]
-        self._begun += view
+        at, end = 0, len(view)
+        while end - at >= _HEADER.size and (stop := at + self._length(view, at)) <= end:
+            pieces.append(self._piece(view, at, stop))
+            at = stop
+        self._begun += view[at:]
         return pieces
 
     def close(self) -> None:
@@ -116,22 +117,22 @@ class PackReader:
             raise ProtocolError("The pack ends in the middle of a blob.")
 
     @staticmethod
-    def _length(start: bytearray | memoryview) -> int:
-        """Bytes of the header and, once that is whole, of the piece that starts like this."""
-        if len(start) < _HEADER.size:
+    def _length(start: bytearray | memoryview, at: int = 0) -> int:
+        """Bytes of the header and, once that is whole, of the piece that starts here."""
+        if len(start) - at < _HEADER.size:
             return _HEADER.size
-        _, codec, last, length = _HEADER.unpack_from(start)
+        _, codec, last, length = _HEADER.unpack_from(start, at)
         if codec not in _CODECS or last not in (0, 1) or length > MAX_PIECE:
             raise ProtocolError("This is not a pack of blobs.")
         return _HEADER.size + int(length)
 
-    def _piece(self, whole: memoryview) -> Piece:
-        raw, codec, last, _ = _HEADER.unpack_from(whole)
+    def _piece(self, view: memoryview, at: int, stop: int) -> Piece:
+        raw, codec, last, _ = _HEADER.unpack_from(view, at)
         digest = "sha256:" + raw.hex()
         if self._open not in ("", digest):
             raise ProtocolError("The pack starts a blob in the middle of another.")
         self._open = "" if last else digest
-        return Piece(digest, Codec(codec), whole[_HEADER.size :], last=bool(last))
+        return Piece(digest, Codec(codec), view[at + _HEADER.size : stop], last=bool(last))
 
 
 def decode_pack(chunks: Iterable[bytes]) -> Iterator[Blob]:
