@@ -29,10 +29,10 @@ from offload.model.observation import Observation, Phase, Synced
 from offload.model.outcome import Outcome
 from offload.model.resources import Resources
 from offload.model.spec import Spec
-from offload.server.__main__ import serve
 from offload.server.app import create_runner_app
 from offload.server.endpoint import RunnerEndpoint
 from offload.server.listening import unix_socket
+from offload.server.process import serve
 from offload.wire.api import JobView, Submission
 from offload.wire.blob_client import HttpBlobs
 from offload.wire.codec import decode, encode

@@ -45,9 +45,18 @@ class Problem(BaseModel):
     details: dict[str, Any] = Field(description="Facts for programs.", examples=[{"near": ["k7m2q9x"]}])
 
 
+_SCHEMA: Final = {"$ref": "#/components/schemas/Problem"}
+
+
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of a route that can go wrong like this, or with 422, 500 or 507 like any other."""
-    return {status: {"model": Problem} for status in sorted({*statuses, 422, 500, 507})}
+    """The ``responses`` of a route that can go wrong like this, or with 422, 500 or 507 like any other.
+
+    One of them describes a problem; describing it a hundred times would show in each start of a launcher.
+    """
+    found: dict[int | str, dict[str, Any]] = {500: {"model": Problem}}
+    for status in (*statuses, 422, 507):
+        found[status] = {"content": {"application/json": {"schema": _SCHEMA}}}
+    return found
 
 
 def answer(error: OffloadError, status: int | None = None) -> JSONResponse:

@@ -22,6 +22,7 @@ from typing import Final
 from offload.errors import BlobMissingError, FileChangedError, SnapshotUnreadableError
 from offload.model.blobs import BlobSink
 from offload.model.manifest import Entry, Kind, Manifest, digest_of
+from offload.snapshot.fingerprint import settled
 from offload.snapshot.guard import DEFAULT_LIMIT, check_size
 from offload.snapshot.own import own_paths
 from offload.snapshot.reading import FileChanged, hash_file, read_small, unreadable_error
@@ -149,7 +150,7 @@ class _Taking:
     def _read(self, nodes: list[Node], unreadable: tuple[bytes, ...], small: SmallFiles) -> dict[bytes, str]:
         """Digests of files by path; the small ones are on their way then."""
         digests: dict[bytes, str] = {}
-        refused = list(unreadable)
+        refused, fresh = list(unreadable), list[Node]()
         self._meter.expect(sum(node.fingerprint.size for node in nodes if node.fingerprint.size <= SMALL))
         for node in nodes:
             started = time.time_ns()
@@ -159,8 +160,13 @@ class _Taking:
                 refused.append(node.path)
                 continue
             self._cache.learn(node, digests[node.path], started)
+            if not settled(node.fingerprint, started):
+                fresh.append(node)
         if refused:
             raise unreadable_error(refused)
+        for node in fresh:  # somebody who goes on writing within the same tick would leave no other trace
+            if hash_file(self._root, node) != digests[node.path]:
+                raise FileChanged(node.path)
         return digests
 
     def _read_one(self, node: Node, small: SmallFiles) -> str:

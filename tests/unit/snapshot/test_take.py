@@ -28,6 +28,7 @@ from offload.errors import (
 from offload.model.manifest import Kind, decode_manifest
 from offload.snapshot.checkout import check_out, copy_tree
 from offload.snapshot.take import take_snapshot
+from offload.wire.blob_client import HttpBlobs
 from offload.wire.trees import remove_tree
 
 
@@ -166,12 +167,37 @@ def test_a_change_right_after_a_snapshot_is_seen_however_coarse_the_clock(take, 
         assert entry.digest == "sha256:" + hashlib.sha256(data).hexdigest()
 
 
+class Restless:
+    """The launcher, while somebody adds to a file whenever its files are asked about."""
+
+    def __init__(self, sink: HttpBlobs, log: Path) -> None:
+        self._sink = sink
+        self._log = log
+
+    def missing(self, digests):
+        with self._log.open("ab") as file:
+            file.write(b"one more line\n")
+        return self._sink.missing(digests)
+
+    def __getattr__(self, name):
+        return getattr(self._sink, name)
+
+
+def test_a_file_that_never_rests_is_named_and_nothing_is_submitted(launcher, tmp_path):
+    home = tmp_path / "home"
+    make(home, {"log.txt": bytes(2 << 20), "fit.R": b""})
+    sink = Restless(launcher.connect(), home / "log.txt")
+    with pytest.raises(FileChangedError, match=r"log\.txt kept changing") as caught:
+        take_snapshot(home, cache_dir=tmp_path / "cache", sink=sink)
+    assert ".offloadignore" in caught.value.next_step
+
+
 class Writer(threading.Thread):
     """Changes a file until it is told to stop: after each call, it holds one letter alone."""
 
-    def __init__(self, path: Path, pause: float) -> None:
+    def __init__(self, path: Path, size: int, pause: float) -> None:
         super().__init__()
-        self.path, self.pause = path, pause
+        self.path, self.size, self.pause = path, size, pause
         self.stopped = threading.Event()
 
     def run(self) -> None:
@@ -180,27 +206,14 @@ class Writer(threading.Thread):
             while not self.stopped.wait(self.pause):
                 letter = bytes([next(letters)])
                 file.seek(0)
-                file.write(letter * (2 << 20))
+                file.write(letter * self.size)
 
 
-def test_a_file_that_never_rests_is_named_and_nothing_is_submitted(take, launcher, tmp_path):
+@pytest.mark.parametrize(("size", "pause"), [(2 << 20, 0.1), (1 << 20, 0.05)])
+def test_a_snapshot_of_a_file_that_changes_now_and_then_is_never_mixed(take, launcher, tmp_path, size, pause):
     home = tmp_path / "home"
-    make(home, {"log.txt": bytes(2 << 20), "fit.R": b""})
-    writer = Writer(home / "log.txt", 0)
-    writer.start()
-    try:
-        with pytest.raises(FileChangedError, match=r"log\.txt kept changing") as caught:
-            take(home)
-    finally:
-        writer.stopped.set()
-        writer.join()
-    assert ".offloadignore" in caught.value.next_step
-
-
-def test_a_snapshot_of_a_file_that_changes_now_and_then_is_never_mixed(take, launcher, tmp_path):
-    home = tmp_path / "home"
-    make(home, {"log.txt": bytes(2 << 20)})
-    writer = Writer(home / "log.txt", 0.1)
+    make(home, {"log.txt": bytes(size)})
+    writer = Writer(home / "log.txt", size, pause)
     writer.start()
     try:
         snapshots = [take(home) for _ in range(10)]
@@ -260,6 +273,7 @@ from pathlib import Path
 from fakes.blob_launcher import blob_launcher
 from offload.errors import SnapshotUnreadableError
 from offload.snapshot.take import take_snapshot
+from offload.wire.blob_client import HttpBlobs
 root = Path(sys.argv[1])
 with blob_launcher(root / "launcher") as launcher:
     try:
