@@ -58,7 +58,7 @@ def client(tmp_path_factory):
 
 @CALLS.parametrize()
 @settings(
-    max_examples=15,
+    max_examples=10,
     deadline=None,
     derandomize=True,
     database=None,

@@ -2,16 +2,35 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 
-from fakes.shell import COMMAND
+from fakes.shell import COMMAND, Shell, a_shell
 from offload.wire.api import ClusterView, JobPage, JobView, TaskView
 from offload.wire.codec import convert, decode
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory) -> Iterator[Shell]:
+    """A shell for tests that only look."""
+    with a_shell(tmp_path_factory.mktemp("shared")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def looked_at(shared) -> str:
+    """A job of the shared shell that has ended."""
+    return ended_job(shared)
+
+
 @pytest.fixture
 def ended(shell) -> str:
+    """A job that has ended, for a test that changes something."""
+    return ended_job(shell)
+
+
+def ended_job(shell) -> str:
     """The id of a job that has ended well and made a file."""
     shell.write("fit.sh", "echo out; echo err >&2; echo made > made.txt\n")
     job_id = shell.text("run", "-d", "fit.sh").strip()
@@ -37,13 +56,13 @@ def test_without_jobs_the_first_command_to_try_is_named(shell):
     assert "offload run fit.R" in shell.text("jobs")
 
 
-def test_status_shows_what_was_asked_and_what_was_used(shell, ended):
-    shown = shell.text("status", ended)
-    assert shown.startswith(f"{ended}  fit.sh  succeeded\n")
-    for part in ("bash fit.sh", "1 CPU", "local", str(shell.here), "peak memory", "kept until"):
+def test_status_shows_what_was_asked_and_what_was_used(shared, looked_at):
+    shown = shared.text("status", looked_at)
+    assert shown.startswith(f"{looked_at}  fit.sh  succeeded\n")
+    for part in ("bash fit.sh", "1 CPU", "local", str(shared.here), "peak memory", "kept until"):
         assert part in shown
-    parts = json.loads(shell.text("status", "--json", ended))
-    assert convert(parts["job"], JobView).id == ended
+    parts = json.loads(shared.text("status", "--json", looked_at))
+    assert convert(parts["job"], JobView).id == looked_at
     (task,) = convert(parts["tasks"], tuple[TaskView, ...])
     use = task.attempts[-1].use
     assert use.wall > 0
@@ -51,41 +70,41 @@ def test_status_shows_what_was_asked_and_what_was_used(shell, ended):
     assert use.bytes_out > 0
 
 
-def test_why_is_a_sentence(shell, ended):
-    assert shell.text("why", ended).startswith(f"{ended} (fit.sh) succeeded after ")
-    failed = shell.text("run", "-d", "--", "sh", "-c", "exit 3").strip()
-    assert shell.offload("wait", failed).returncode == 3
-    assert "3" in shell.text("why", failed)
-    assert json.loads(shell.text("why", "--json", failed))["reason"]["code"] == "exit"
+def test_why_is_a_sentence(shared, looked_at):
+    assert shared.text("why", looked_at).startswith(f"{looked_at} (fit.sh) succeeded after ")
+    failed = shared.text("run", "-d", "--", "sh", "-c", "exit 3").strip()
+    assert shared.offload("wait", failed).returncode == 3
+    assert "3" in shared.text("why", failed)
+    assert json.loads(shared.text("why", "--json", failed))["reason"]["code"] == "exit"
 
 
-def test_a_job_that_waits_says_what_for(shell):
-    first = shell.text("run", "-d", "--cpus", everything(shell), "--", "sleep", "60").strip()
-    second = shell.text("run", "-d", "--cpus", everything(shell), "--", "true").strip()
-    assert "has been waiting" in shell.text("why", second)
-    shell.text("cancel", first)
-    assert shell.offload("wait", second).returncode == 0
+def test_a_job_that_waits_says_what_for(shared):
+    first = shared.text("run", "-d", "--cpus", everything(shared), "--", "sleep", "60").strip()
+    second = shared.text("run", "-d", "--cpus", everything(shared), "--", "true").strip()
+    assert "has been waiting" in shared.text("why", second)
+    shared.text("cancel", first)
+    assert shared.offload("wait", second).returncode == 0
 
 
-def everything(shell) -> str:
-    (cluster,) = convert(json.loads(shell.text("clusters", "--json")), tuple[ClusterView, ...])
+def everything(shared) -> str:
+    (cluster,) = convert(json.loads(shared.text("clusters", "--json")), tuple[ClusterView, ...])
     return f"{cluster.capacity.cpus:g}"
 
 
-def test_logs_keep_the_streams_apart(shell, ended):
-    done = shell.offload("logs", ended)
+def test_logs_keep_the_streams_apart(shared, looked_at):
+    done = shared.offload("logs", looked_at)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"out\n", b"err\n")
-    assert shell.offload("logs", "--attempt", "2", ended).stdout == b""
+    assert shared.offload("logs", "--attempt", "2", looked_at).stdout == b""
 
 
-def test_logs_of_one_task_are_its_bytes_alone(shell):
-    job_id = shell.text(
+def test_logs_of_one_task_are_its_bytes_alone(shared):
+    job_id = shared.text(
         "run", "-d", "--cpus", "0.25", "--array", "3-5", "--", "sh", "-c", "printf $OFFLOAD_TASK"
     ).strip()
-    assert shell.offload("wait", job_id).returncode == 0
-    assert shell.text("logs", "--task", "4", job_id) == "4"
-    assert sorted(shell.text("logs", job_id).split()) == ["3", "4", "5"]
-    done = shell.offload("logs", "--task", "9", job_id)
+    assert shared.offload("wait", job_id).returncode == 0
+    assert shared.text("logs", "--task", "4", job_id) == "4"
+    assert sorted(shared.text("logs", job_id).split()) == ["3", "4", "5"]
+    done = shared.offload("logs", "--task", "9", job_id)
     assert done.returncode == 2
 
 
@@ -96,8 +115,8 @@ def test_collecting_twice_changes_nothing(shell, ended):
     assert (facts["new"], facts["same"], facts["target"]) == ([], ["made.txt"], str(shell.here))
 
 
-def test_results_can_be_collected_anywhere_from_anywhere(shell, ended, tmp_path):
-    done = shell.offload("collect", ended, "--to", "deep/copy", cwd=tmp_path)
+def test_results_can_be_collected_anywhere_from_anywhere(shared, looked_at, tmp_path):
+    done = shared.offload("collect", looked_at, "--to", "deep/copy", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "deep" / "copy" / "made.txt").read_text() == "made\n"
 
@@ -110,9 +129,9 @@ def test_a_home_that_is_gone_says_how_to_collect_elsewhere(shell, ended):
     assert f"offload collect {ended} --to DIR" in done.stderr.decode()
 
 
-def test_a_target_that_is_a_file_is_refused(shell, ended):
-    shell.write("file", "")
-    done = shell.offload("collect", ended, "--to", "file")
+def test_a_target_that_is_a_file_is_refused(shared, looked_at):
+    shared.write("file", "")
+    done = shared.offload("collect", looked_at, "--to", "file")
     assert done.returncode == 125
     assert b"offload collect" in done.stderr
 
@@ -135,31 +154,31 @@ def test_rerun_uses_the_files_of_that_time(shell, ended):
     assert shell.text("logs", again).splitlines()[0] == "out"
 
 
-def test_an_unknown_id_suggests_near_ones(shell, ended):
-    wrong = ended[:-1] + ("2" if ended[-1] != "2" else "3")
+def test_an_unknown_id_suggests_near_ones(shared, looked_at):
+    wrong = looked_at[:-1] + ("2" if looked_at[-1] != "2" else "3")
     for words in (("status",), ("logs",), ("why",), ("wait",), ("collect",), ("cancel",), ("rerun",)):
-        done = shell.offload(*words, wrong)
+        done = shared.offload(*words, wrong)
         assert (done.returncode, done.stdout) == (2, b"")
-        assert ended in done.stderr.decode()
+        assert looked_at in done.stderr.decode()
 
 
-def test_clusters_tell_what_fits_and_how_limits_are_kept(shell):
-    shown = shell.text("clusters")
+def test_clusters_tell_what_fits_and_how_limits_are_kept(shared):
+    shown = shared.text("clusters")
     assert shown.splitlines()[1].split()[:3] == ["local", "local", "available"]
     assert "How limits are kept on local:" in shown
-    (cluster,) = convert(json.loads(shell.text("clusters", "--json")), tuple[ClusterView, ...])
+    (cluster,) = convert(json.loads(shared.text("clusters", "--json")), tuple[ClusterView, ...])
     assert cluster.enforces["memory"] in shown
 
 
-def test_job_ids_complete(shell, ended):
+def test_job_ids_complete(shared, looked_at):
     asked = {
         "_OFFLOAD_COMPLETE": "bash_complete",
-        "COMP_WORDS": f"offload logs {ended[:3]}",
+        "COMP_WORDS": f"offload logs {looked_at[:5]}",
         "COMP_CWORD": "2",
     }
-    environ = {**shell.environ, **asked}
-    done = subprocess.run([COMMAND], env=environ, capture_output=True, text=True, check=True, cwd=shell.here)
-    assert done.stdout == f"plain,{ended}\n"
+    environ = {**shared.environ, **asked}
+    done = subprocess.run([COMMAND], env=environ, capture_output=True, text=True, check=True, cwd=shared.here)
+    assert done.stdout == f"plain,{looked_at}\n"
 
 
 def test_explain_names_the_rule_and_asks_no_launcher(shell):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -35,7 +36,16 @@ def install(target, name, source, entry):
     with zipfile.ZipFile(wheel, "w") as archive:
         for path, text in files.items():
             archive.writestr(path, text)
-    command = ["uv", "pip", "install", "--quiet", "--offline", "--no-deps", "--python", sys.executable]
+    command = [
+        os.environ.get("UV", "uv"),
+        "pip",
+        "install",
+        "--quiet",
+        "--offline",
+        "--no-deps",
+        "--python",
+        sys.executable,
+    ]
     subprocess.run([*command, "--target", str(target), str(wheel)], check=True)
 
 
