@@ -260,6 +260,30 @@ def test_a_rerun_is_the_same_spec_as_a_new_job(service):
     assert service.call("POST", f"/v1/jobs/{job.id}/rerun?key=r1")["id"] == again["id"]
 
 
+def test_a_rerun_may_be_of_some_tasks_and_with_more_memory(service):
+    job = service.submit("1-9:2", is_array=True)
+    body = {"tasks": {"ranges": [[3, 3, 1], [7, 9, 2]]}, "memory": 1 << 28}
+    again = service.call("POST", f"/v1/jobs/{job.id}/rerun?key=r1", body)
+    spec = service.job(again["id"]).spec
+    assert (str(spec.array), spec.resources.memory) == ("3,7-9:2", 1 << 28)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"tasks": {"ranges": [[3, 4, 1]]}}, "The job has no task 4."),
+        ({"tasks": {"ranges": []}}, "there is at least one"),
+        ({"memory": 0}, "Memory is from 1"),
+        ({"memory": "8Gi"}, "memory"),
+        ({"task": 1}, "There is no field task"),
+    ],
+)
+def test_a_rerun_of_what_cannot_be_is_refused(service, body, said):
+    job = service.submit("1-9:2", is_array=True)
+    error = caught(lambda: service.call("POST", f"/v1/jobs/{job.id}/rerun?key=r1", body))
+    assert said in error.sentence
+
+
 def test_a_rerun_of_files_that_are_gone_says_so(service):
     job = service.submit()
     for path in (service.config.data / "blobs").glob("*/*.raw"):

@@ -153,3 +153,56 @@ def test_what_some_tasks_made_is_collected_while_others_run(here, tmp_path):
     here.text("wait", job)
     here.text("collect", job)
     assert (made / "2/made.txt").exists()
+
+
+FAILS = """
+import sys
+number = int(sys.argv[2])
+if number % 2 == 0:
+    raise ValueError(f"number {number} is even")
+if number == 3:
+    sys.exit("no threes in /data/3")
+"""
+
+
+def test_failed_tasks_are_grouped_by_cause_and_run_again_by_cause(here):
+    here.write("fails.py", FAILS)
+    done = here.offload("run", "--memory", "256Mi", "--grid", "n=1:6", "fails.py")
+    assert done.returncode == 1
+    job = json.loads(here.text("jobs", "--json"))["jobs"][0]["id"]
+    even, three = json.loads(here.text("failures", job, "--json"))
+    assert (even["tasks"], even["words"], even["count"]) == ("2-6:2", "ValueError: number 2 is even", 3)
+    assert (three["tasks"], three["words"]) == ("3", "no threes in /data/3")
+    shown = here.text("failures", job)
+    assert "4 of 6 tasks failed, in 2 ways" in shown
+    assert "1. 3 tasks: ValueError: number 2 is even" in shown
+    assert "2. 1 task: no threes in /data/3" in shown
+    assert '      raise ValueError(f"number {number} is even")' in shown.replace("        ", "      ")
+    again = here.text("rerun", job, "--cause", "2", "--memory", "2x").strip()
+    assert here.offload("wait", again).returncode == 1
+    status = json.loads(here.text("status", again, "--json"))
+    assert [(task["index"], task["parameters"]) for task in status["tasks"]] == [(3, {"n": "3"})]
+    assert status["job"]["spec"]["resources"]["memory"] == 512 << 20
+
+
+def test_what_did_not_fail_cannot_be_run_again_as_failed(here):
+    job = here.text("run", "-d", "--array", "1-2", "--", "true").strip()
+    here.text("wait", job)
+    assert "no task has failed" in here.text("failures", job)
+    for words, said in (
+        (("--failed",), f"No task of {job} has failed."),
+        (("--cause", "1"), f"No task of {job} has failed."),
+        (("--memory", "2x"), "had no memory limit, so there is nothing to multiply"),
+        (("--memory", "much"), "'much' is not an amount of memory"),
+    ):
+        done = here.offload("rerun", job, *words)
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert said in done.stderr.decode()
+
+
+def test_causes_of_a_job_that_goes_on_have_no_lasting_numbers(here):
+    job = here.text("run", "-d", "--", "sleep", "60").strip()
+    done = here.offload("rerun", job, "--cause", "1")
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert f"offload rerun {job} --failed" in done.stderr.decode()
+    here.text("cancel", job)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -13,8 +15,14 @@ from offload.cli.follow import progress, status_line
 from offload.cli.shared import connect, job_argument, json_option, print_json
 from offload.cli.terminal import Terminal
 from offload.client.collect import Collected, collect
+from offload.client.failures import choose_failed
 from offload.client.streams import follow_events
+from offload.errors import UsageError
+from offload.model.resources import format_memory, parse_memory
 from offload.model.states import State
+from offload.wire.api import JobView, Rerun
+
+_FACTOR: Final = re.compile(r"(\d+(?:\.\d+)?)x")
 
 
 @click.command("wait", cls=Command, examples=("offload wait k7m2q9x && offload collect k7m2q9x",))
@@ -84,6 +92,28 @@ def _facts(item: Collected) -> dict[str, object]:
     }
 
 
+def memory_of(text: str, job: JobView) -> int:
+    """Bytes of ``8Gi``, or of ``2x`` what the job had.
+
+    Raises:
+        UsageError: it is neither, or the job had no limit to multiply.
+    """
+    factor = _FACTOR.fullmatch(text.strip())
+    if factor is None:
+        return parse_memory(text)
+    had = job.spec.resources.memory
+    if had is None:
+        raise UsageError(
+            f"{job.id} had no memory limit, so there is nothing to multiply.",
+            next_step="Say how much it shall have: --memory 8Gi",
+        )
+    if not (amount := int(float(factor[1]) * had)):
+        raise UsageError(
+            f"{text} of {format_memory(had)} is no memory.", next_step="Write it like 2x or 8Gi."
+        )
+    return amount
+
+
 def _names(paths: Iterable[bytes]) -> list[str]:
     return [path.decode("utf-8", "backslashreplace") for path in paths]
 
@@ -115,16 +145,40 @@ def cancel_command(*, job_id: str, as_json: bool) -> None:
         )
 
 
-@click.command("rerun", cls=Command, examples=("offload logs -f $(offload rerun k7m2q9x)",))
+@click.command(
+    "rerun",
+    cls=Command,
+    examples=(
+        "offload logs -f $(offload rerun k7m2q9x)",
+        "offload rerun k7m2q9x --failed",
+        "offload rerun k7m2q9x --cause 2 --memory 2x",
+    ),
+)
 @job_argument()
+@click.option("--failed", is_flag=True, help="Only the tasks that have failed.")
+@click.option(
+    "--cause",
+    "causes",
+    type=int,
+    multiple=True,
+    metavar="N",
+    help="Only the tasks that failed for the cause with this number in `offload failures`. Repeatable.",
+)
+@click.option("--memory", metavar="SIZE", help="With this much memory: 8Gi, or 2x what it had.")
 @json_option("JobView of the new job")
-def rerun_command(*, job_id: str, as_json: bool) -> None:
-    """Run a job once more, with the files it had.
+def rerun_command(
+    *, job_id: str, failed: bool, causes: tuple[int, ...], memory: str | None, as_json: bool
+) -> None:
+    """Run a job, or what failed of it, once more, with the files it had.
 
-    Prints the id of the new job and returns; files that changed since aren't used.
+    Prints the id of the new job and returns; files that changed since aren't used. A task keeps its index
+    and its parameters.
     """
     with connect() as api:
-        job = api.rerun(job_id)
+        before = api.job(job_id)
+        tasks = choose_failed(api, before, causes) if failed or causes else None
+        amount = None if memory is None else memory_of(memory, before)
+        job = api.rerun(job_id, Rerun(tasks=tasks, memory=amount))
     if as_json:
         print_json(job)
     else:

@@ -65,7 +65,10 @@ def say_failure(job: JobView, terminal: Terminal) -> None:
     terminal.say(f"offload: {job.id} failed: {sentence}", style="red")
     if job.reason and job.reason.words:
         terminal.say(f"  {job.reason.words}")
-    terminal.say(f"  More: offload why {job.id}   Output: offload logs {job.id}")
+    if job.counts.failed > 1:
+        terminal.say(f"  By cause: offload failures {job.id}   Once more: offload rerun {job.id} --failed")
+    else:
+        terminal.say(f"  More: offload why {job.id}   Output: offload logs {job.id}")
 
 
 @dataclass(frozen=True, slots=True)

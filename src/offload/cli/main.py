@@ -22,12 +22,13 @@ from offload.cli.terminal import OutputClosedError, leave_quietly
 SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Run": {
         "run": ("run", "Send a script with its directory, show its output, bring results home."),
-        "rerun": ("act", "Run a job once more, with the files it had."),
+        "rerun": ("act", "Run a job, or what failed of it, once more, with the files it had."),
     },
     "Look": {
         "jobs": ("jobs", "List jobs, newest first."),
         "status": ("status", "Show a job: state, what was asked, what was used."),
         "logs": ("logs", "Show what a job printed."),
+        "failures": ("failures", "Group a job's failed tasks by cause, the most frequent first."),
         "why": ("status", "Say in a sentence why a job waits, failed or runs."),
     },
     "Act": {

@@ -23,6 +23,7 @@ from offload.wire.api import (
     JobPage,
     JobView,
     LauncherView,
+    Rerun,
     Submission,
     TaskPage,
     TaskView,
@@ -118,10 +119,10 @@ class Api:
         """Ask for the job's end."""
         return self._call("POST", _path(job, "/cancel"), JobView)
 
-    def rerun(self, job: str, key: str | None = None) -> JobView:
-        """Submit the same spec as a new job."""
+    def rerun(self, job: str, again: Rerun | None = None, key: str | None = None) -> JobView:
+        """Submit the same spec as a new job, but for what shall be different."""
         query = urlencode({"key": key or secrets.token_hex(16)})
-        return self._call("POST", _path(job, f"/rerun?{query}"), JobView)
+        return self._call("POST", _path(job, f"/rerun?{query}"), JobView, encode(again or Rerun()))
 
     def clusters(self) -> tuple[ClusterView, ...]:
         """Where jobs can run; over TCP none of them is this machine, so no session variable helps there."""

@@ -5,6 +5,7 @@ queue.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -21,7 +22,7 @@ from offload.model.resources import MAX_CPUS, MAX_SECONDS
 from offload.model.spec import MOST_RUNNING, Spec
 from offload.store import jobs
 from offload.store.engine import Store
-from offload.wire.api import JobView, Submission
+from offload.wire.api import JobView, Rerun, Submission
 from offload.wire.codec import encode
 
 MAX_RETRIES: Final = 100
@@ -76,14 +77,15 @@ class Submissions:
         check(submission)
         return await self._clusters.admit(submission.spec, user)
 
-    async def rerun(self, job: str, key: str, user: str) -> tuple[JobView, bool]:
-        """Accept the same spec as a new job.
+    async def rerun(self, job: str, again: Rerun, key: str, user: str) -> tuple[JobView, bool]:
+        """Accept the same spec as a new job, but for what shall be different.
 
         Raises:
             JobNotFoundError: there is no such job.
+            UsageError: it has no such tasks, or can't have so much memory.
             ResultsGoneError: its files are past their retention and were removed.
         """
-        spec = (await self._store.run(jobs.get, job)).spec
+        spec = _changed((await self._store.run(jobs.get, job)).spec, again)
         gone = ResultsGoneError(
             f"The files that job {job} was sent with aren't with the launcher any more.",
             next_step="Submit the script again from its directory.",
@@ -97,11 +99,26 @@ class Submissions:
             raise gone from error
 
 
+def _changed(spec: Spec, again: Rerun) -> Spec:
+    if again.memory is not None:
+        spec = replace(spec, resources=replace(spec.resources, memory=again.memory))
+    if again.tasks is None:
+        return spec
+    _check_array(again.tasks)
+    if strange := next((index for index in again.tasks if index not in spec.array), None):
+        raise UsageError(f"The job has no task {strange}.", next_step=f"Its tasks are {spec.array}.")
+    return replace(spec, array=again.tasks)
+
+
 def check(submission: Submission) -> None:
     """Raise a ``UsageError`` that names all that isn't valid."""
-    parse_array(_array_text(submission.spec.array))
+    _check_array(submission.spec.array)
     if wrong := [*_about_text(submission), *_about_spec(submission.spec), *_about_limits(submission.spec)]:
         raise UsageError(" ".join(wrong), next_step="Correct the submission and send it again.")
+
+
+def _check_array(array: Array) -> None:
+    parse_array(_array_text(array))
 
 
 def _array_text(array: Array) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from math import gcd
@@ -29,6 +29,20 @@ class Array:
     """Task indices in the order they were written; ``ranges`` are (first, last, step), last included."""
 
     ranges: tuple[tuple[int, int, int], ...] = ((1, 1, 1),)
+
+    @classmethod
+    def of(cls, indices: Iterable[int]) -> Array:
+        """The array of these indices, ascending, in as few ranges as one pass finds."""
+        ranges: list[tuple[int, int, int]] = []
+        for index in sorted(set(indices)):
+            first, last, step = ranges[-1] if ranges else (index, index, 1)
+            if index == last + step and ranges:
+                ranges[-1] = (first, index, step)
+            elif ranges and first == last:  # two are a range of any step, if a third one follows
+                ranges[-1] = (first, index, index - first)
+            else:
+                ranges.append((index, index, 1))
+        return cls(tuple(one for part in ranges for one in _settled(*part)))
 
     def __iter__(self) -> Iterator[int]:
         for part in self._parts():
@@ -75,6 +89,13 @@ class Array:
         if len(self.ranges) ** 2 <= len(self):
             return any(_meet(one, other) for one, other in combinations(self._parts(), 2))
         return len(set(self)) != len(self)  # many short ranges: comparing each with each would take longer
+
+
+def _settled(first: int, last: int, step: int) -> list[tuple[int, int, int]]:
+    """The range as it is, but two indices that don't follow one another as two of them."""
+    if last == first + step and step > 1:
+        return [(first, first, 1), (last, last, 1)]
+    return [(first, last, step)]
 
 
 def _above(part: range, index: int) -> range:

@@ -52,7 +52,7 @@ class Reason:
     Attributes:
         code: one of :class:`ReasonCode`.
         sentence: plain words, complete, ending in a full stop.
-        words: what the outside system said, verbatim; may be empty.
+        words: what the outside system said, or the script about its failure, verbatim; may be empty.
     """
 
     code: ReasonCode

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from offload.errors import DiskFullError, OffloadError, is_disk_full
+from offload.model.last_words import last_words
 from offload.model.outcome import Outcome
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.use import Use
@@ -235,7 +236,7 @@ class Attempt:
         sender.join()
         return Outcome(
             exit_status=exit_status(ended.code),
-            reason=_with(reason, lost or pump.problem or sender.problem),
+            reason=_with(_told(reason, pump.complaints), lost or pump.problem or sender.problem),
             use=Use(
                 wall=ended.wall,
                 cpu=ended.cpu,
@@ -278,6 +279,13 @@ def _not_staged(error: Exception) -> Outcome:
     return Outcome(
         exit_status=None, reason=Reason(code=ReasonCode.STAGING, sentence=sentence, words=repr(error))
     )
+
+
+def _told(reason: Reason | None, complaints: bytes) -> Reason | None:
+    """A failure of the script's own, with what it said last."""
+    if reason is None or reason.code not in (ReasonCode.EXIT, ReasonCode.SIGNAL):
+        return reason
+    return dataclasses.replace(reason, words=last_words(complaints.decode("utf-8", "replace")))
 
 
 def _with(reason: Reason | None, problem: str) -> Reason | None:

@@ -18,6 +18,8 @@ _PAUSE: Final = 0.005
 """Seconds to let a busy script fill its pipe: 10,000 lines a second become 200 frames a second."""
 _BUSY: Final = 0.02
 _PLENTY: Final = 1 << 16
+_REMEMBERED: Final = 1 << 13
+"""Bytes of stderr, the last ones, in which the reason of a failure is looked for."""
 
 
 class Pump(threading.Thread):
@@ -25,6 +27,7 @@ class Pump(threading.Thread):
 
     Attributes:
         problem: why output could not be kept; empty when all of it was.
+        complaints: the last that was written to stderr.
     """
 
     def __init__(self, spool: Spool) -> None:
@@ -35,6 +38,7 @@ class Pump(threading.Thread):
         self._finishing = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._selector.register(self._finishing, selectors.EVENT_READ)
         self.problem = ""
+        self.complaints = b""
 
     def open(self, stream: Stream) -> int:
         """The writing end of a new pipe; the caller closes it once the script has it."""
@@ -88,6 +92,8 @@ class Pump(threading.Thread):
         return True
 
     def _keep(self, stream: Stream, data: bytes) -> None:
+        if stream is Stream.STDERR:
+            self.complaints = (self.complaints + data[-_REMEMBERED:])[-_REMEMBERED:]
         if self.problem:
             return
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from offload.model.array import Array
 from offload.model.counts import Counts
 from offload.model.reasons import Reason
 from offload.model.resources import Resources
@@ -33,6 +34,19 @@ class Submission:
 
     spec: Spec
     key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rerun:
+    """``POST /v1/jobs/{id}/rerun``: what shall be different this time.
+
+    Attributes:
+        tasks: only these of its tasks; None is all of them.
+        memory: limit in bytes; None is that of the job.
+    """
+
+    tasks: Array | None = None
+    memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

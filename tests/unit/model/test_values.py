@@ -156,6 +156,19 @@ def test_what_is_asked_of_an_array_is_what_its_list_would_say(array, index, posi
     assert array.has_duplicates() == (len(set(listed)) != len(listed))
 
 
+@given(st.sets(st.integers(0, 60)))
+def test_an_array_of_some_indices_has_just_these(indices):
+    array = Array.of(indices)
+    assert list(array) == sorted(indices)
+    assert not indices or parse_array(str(array)) == array
+
+
+def test_an_array_of_indices_is_short():
+    assert str(Array.of([9, 1, 2, 3, 4])) == "1-4,9"
+    assert str(Array.of(range(5, 100, 5))) == "5-95:5"
+    assert str(Array.of([1, 4])) == "1,4"
+
+
 def test_a_large_array_is_looked_at_without_counting_its_tasks():
     array = parse_array(f"1-{MAX_TASKS - 1}:2,2-{MAX_TASKS}:2")
     began = time.perf_counter()

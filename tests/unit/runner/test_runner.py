@@ -28,6 +28,11 @@ def test_an_exit_status_is_a_reason(script, run):
     assert (outcome.exit_status, outcome.reason.code) == (3, ReasonCode.EXIT)
 
 
+def test_what_a_failed_script_said_last_is_kept_with_the_reason(script, run):
+    script("for n in $(seq 9999); do echo line $n; done >&2; echo 'Error: no data' >&2; echo out; exit 1")
+    assert run().reason.words == "Error: no data"
+
+
 def test_a_command_that_is_not_there_is_named(launcher, run):
     launcher.set(command=("Rscript-9", "fit.R"))
     outcome = run()

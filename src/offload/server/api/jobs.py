@@ -18,12 +18,13 @@ from offload.server.api.parameters import (
     Limit,
     OfState,
     OfUser,
+    RerunBody,
     SubmissionBody,
     WithResults,
 )
 from offload.server.problems import problems
 from offload.store import jobs, tasks, usage
-from offload.wire.api import JobPage, JobView, TaskPage, TaskView, UsageView
+from offload.wire.api import JobPage, JobView, Rerun, TaskPage, TaskView, UsageView
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 _OLD: Final[dict[int | str, dict[str, Any]]] = {
@@ -108,8 +109,17 @@ async def cancel(job: JobId, launcher: Here) -> JobView:
 @router.post(
     "/{job}/rerun", status_code=201, responses=problems(404, 409, 410, 503) | _OLD, summary="Run a job again"
 )
-async def rerun(job: JobId, key: Key, launcher: Here, user: Person, response: Response) -> JobView:
-    """The same spec as a new job."""
-    view, new = await launcher.submissions.rerun(job, key, user)
+async def rerun(
+    job: JobId,
+    key: Key,
+    launcher: Here,
+    user: Person,
+    *,
+    response: Response,
+    body: RerunBody | None = None,
+) -> JobView:
+    """The same spec as a new job, or some of its tasks, or with more memory."""
+    again = body.value() if body else Rerun()
+    view, new = await launcher.submissions.rerun(job, again, key, user)
     response.status_code = 201 if new else 200
     return _shown(launcher, view)

@@ -13,9 +13,10 @@ from typing import Annotated, Any, Final
 from fastapi import Header, Path, Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from offload.model.array import Array
 from offload.model.spec import Spec
 from offload.model.states import State
-from offload.wire.api import Digests, Submission
+from offload.wire.api import Digests, Rerun, Submission
 
 _TEXT: Final = r"^[^\x00]*$"
 MAX_ID: Final = (1 << 63) - 1
@@ -126,6 +127,23 @@ class SubmissionBody(_Submission):
     def value(self) -> Submission:
         """The message."""
         return Submission(spec=self.spec, key=self.key)
+
+
+class RerunBody(BaseModel):
+    """What shall be different this time; nothing is the same job once more."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        title="Rerun",
+        json_schema_extra={"examples": [{"tasks": {"ranges": [[2, 2, 1], [7, 9, 1]]}, "memory": 8589934592}]},
+    )
+
+    tasks: Array | None = Field(default=None, description="Only these of its tasks.")
+    memory: Annotated[int, Field(strict=True)] | None = Field(default=None, description="Limit in bytes.")
+
+    def value(self) -> Rerun:
+        """The message."""
+        return Rerun(tasks=self.tasks, memory=self.memory)
 
 
 class DigestsBody(BaseModel):
