@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import pytest
@@ -206,3 +207,36 @@ def test_causes_of_a_job_that_goes_on_have_no_lasting_numbers(here):
     assert (done.returncode, done.stdout) == (125, b"")
     assert f"offload rerun {job} --failed" in done.stderr.decode()
     here.text("cancel", job)
+
+
+FIND = """
+import json, os, sys
+number = int(os.environ["OFFLOAD_PARAM_N"])
+if number == 2:
+    sys.exit(4)
+with open(os.environ["OFFLOAD_RESULT"], "w") as file:
+    json.dump({"square": number**2, "note": "a, b"}, file)
+"""
+
+
+def test_a_table_has_what_tasks_found_beside_what_made_them_differ(here):
+    here.write("find.py", FIND)
+    assert here.offload("run", "--grid", "n=1:3", "find.py").returncode == 4
+    job = json.loads(here.text("jobs", "--json"))["jobs"][0]["id"]
+    rows = list(csv.DictReader(here.text("table", job, "--csv").splitlines()))
+    assert [(row["task"], row["n"], row["state"], row["square"], row["note"]) for row in rows] == [
+        ("1", "1", "succeeded", "1", "a, b"),
+        ("2", "2", "failed", "", ""),
+        ("3", "3", "succeeded", "9", "a, b"),
+    ]
+    assert [rows[1][name] for name in ("reason", "exit_status", "attempts")] == ["exit", "4", "1"]
+    assert all(float(row["peak_memory"]) > 0 for row in rows)
+    (large,) = json.loads(here.text("table", job, "--json", "--where", "square>1", "--where", "n!=1"))
+    assert (large["n"], large["square"]) == ("3", 9)
+    assert json.loads(here.text("table", job, "--json", "--where", "square>9")) == []
+    shown = here.text("table", job).splitlines()
+    assert shown[0].split()[:3] == ["task", "n", "state"]
+    assert len(shown) == 4
+    wrong = here.offload("table", job, "--csv", "--where", "sqare>1")
+    assert (wrong.returncode, wrong.stdout) == (2, b"")
+    assert "Did you mean square?" in wrong.stderr.decode()

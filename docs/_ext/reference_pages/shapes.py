@@ -68,7 +68,7 @@ appear; those that are here keep their meaning within one API version.
 | `offload clusters show --json`, `add` | [ClusterView](#clusterview) |
 | `offload clusters check --json` | [Diagnosis](#diagnosis) |
 | `offload launcher status --json` | [LauncherView](#launcherview), or `null` when none runs |
-| `offload why`, `failures`, `collect`, `explain`, `run --show` | told in the help of each |
+| `offload why`, `table`, `failures`, `collect`, `explain`, `run --show` | told in the help of each |
 | any of them, on a mistake | `{"code", "sentence", "next_step", "details"}`, on stderr |
 """
 

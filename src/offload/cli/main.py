@@ -28,6 +28,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "jobs": ("jobs", "List jobs, newest first."),
         "status": ("status", "Show a job: state, what was asked, what was used."),
         "logs": ("logs", "Show what a job printed."),
+        "table": ("table", "Show a job's tasks as a table: parameters, state, use, results."),
         "failures": ("failures", "Group a job's failed tasks by cause, the most frequent first."),
         "why": ("status", "Say in a sentence why a job waits, failed or runs."),
     },

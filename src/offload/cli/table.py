@@ -1,0 +1,116 @@
+"""``offload table``: what makes a job's tasks differ, how they went, and what they found."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Final
+
+import click
+
+from offload.cli.command import Command
+from offload.cli.follow import progress
+from offload.cli.shared import connect, job_argument, json_option
+from offload.cli.terminal import Terminal
+from offload.cli.text import table
+from offload.client.conditions import parse_conditions
+from offload.client.task_table import TaskTable
+from offload.errors import UsageError
+from offload.model.resources import format_duration, format_memory
+from offload.wire.codec import encode
+
+_SHOWN: Final = 100
+"""Rows that are shown without --csv or --json."""
+_UNSHOWN: Final = ("started", "ended", "cpu")
+"""Columns that are told only to programs."""
+
+
+@click.command(
+    "table",
+    cls=Command,
+    examples=(
+        "offload table k7m2q9x --csv > runs.csv",
+        "offload table k7m2q9x --where 'state==succeeded' --where 'loss<0.1'",
+    ),
+)
+@job_argument()
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, all columns and rows.")
+@json_option('a list of rows, {"task", …}')
+@click.option(
+    "--where",
+    "conditions",
+    multiple=True,
+    metavar="CONDITION",
+    help="Only rows that meet it: 'state==failed', 'lr<0.1'; with ==, !=, <, <=, >, >=. Repeatable.",
+)
+def table_command(*, job_id: str, as_csv: bool, as_json: bool, conditions: tuple[str, ...]) -> None:
+    """Show a job's tasks as a table: parameters, state, use, results.
+
+    What a task writes to $OFFLOAD_RESULT, a JSON object, becomes columns. Times are seconds since the epoch,
+    durations seconds, memory bytes.
+    """
+    if as_csv and as_json:
+        raise UsageError("--csv and --json are two forms of one output.", next_step="Choose one of them.")
+    wanted = parse_conditions(conditions)
+    with connect() as api:
+        job = api.job(job_id)
+        names = job.spec.parameters.names if job.spec.parameters else ()
+        with progress(Terminal(), f"{job_id} reading its tasks"):
+            found = TaskTable(api.tasks(job_id), names)
+    with found:
+        rows = found.rows(wanted)
+        if as_csv:
+            _print_csv(found.columns, rows)
+        elif as_json:
+            _print_json(rows)
+        else:
+            _print_text(job_id, found.columns, rows)
+
+
+def _print_csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    first = next(rows := iter(rows), None)  # a mistake in a condition is told before anything is printed
+    writer.writerow(columns)
+    for row in _chain(first, rows):
+        writer.writerow([_cell(row[name]) for name in columns])
+
+
+def _print_json(rows: Iterable[dict[str, Any]]) -> None:
+    begun = False
+    for row in rows:
+        click.echo(("," if begun else "[") + encode(row).decode())
+        begun = True
+    click.echo("]" if begun else "[]")
+
+
+def _print_text(job: str, columns: Sequence[str], rows: Iterator[dict[str, Any]]) -> None:
+    shown = list(islice(rows, _SHOWN))
+    if not shown:
+        click.echo("No task is like that.")
+        return
+    names = [name for name in columns if name not in _UNSHOWN]
+    click.echo(table(names, [[_words(name, row[name]) for name in names] for row in shown]))
+    if more := sum(1 for _ in rows):
+        click.echo(f"… and {more:,} more: offload table {job} --csv")
+
+
+def _chain(first: dict[str, Any] | None, rest: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    if first is not None:
+        yield first
+        yield from rest
+
+
+def _words(name: str, value: Any) -> str:
+    if value is not None and name == "peak_memory":
+        return format_memory(int(value))
+    if value is not None and name == "wall":
+        return format_duration(value)
+    return _cell(value)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else encode(value).decode()

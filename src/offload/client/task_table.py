@@ -1,0 +1,93 @@
+"""The tasks of a job as one table: parameters, how each went, what it used, and what it found.
+
+What tasks wrote to ``$OFFLOAD_RESULT`` becomes columns, and which there are is known only once all have been
+seen. So rows wait in a temporary file meanwhile, and a million of them need no more memory than ten.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+from offload.client.conditions import Condition, demand_columns
+from offload.wire.api import TaskView
+from offload.wire.codec import decode, encode
+
+_HOW: Final = ("state", "reason", "exit_status", "attempts", "started", "ended", "wall", "cpu", "peak_memory")
+_IN_MEMORY: Final = 1 << 20
+"""Bytes of rows that need no file."""
+
+
+class TaskTable:
+    """Rows of a job's tasks, in index order.
+
+    Args:
+        tasks: the tasks.
+        parameters: names of what makes them differ.
+
+    Attributes:
+        columns: ``task``, the parameters, how it went and what it used (times in seconds since the epoch,
+            durations in seconds, memory in bytes; of the last attempt), then the keys of all results. A key
+            whose name is taken is ``result.NAME``.
+    """
+
+    def __init__(self, tasks: Iterable[TaskView], parameters: Sequence[str] = ()) -> None:
+        own = ("task", *parameters, *_HOW)
+        self._rows = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  closed at the end
+        try:
+            self.columns: tuple[str, ...] = (*own, *self._keep(tasks, own))
+        except BaseException:
+            self._rows.close()
+            raise
+
+    def _keep(self, tasks: Iterable[TaskView], own: Sequence[str]) -> Iterable[str]:
+        """Keep a row of each task; the keys of all results."""
+        found: dict[str, None] = {}
+        for task in tasks:
+            result = task.result or {}
+            renamed = {f"result.{key}" if key in own else key: value for key, value in result.items()}
+            found |= dict.fromkeys(renamed)
+            self._rows.write(encode({**_row_of(task), **renamed}) + b"\n")
+        return found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._rows.close()
+
+    def rows(self, conditions: Sequence[Condition] = ()) -> Iterator[dict[str, Any]]:
+        """The rows that meet all conditions, each with every column.
+
+        Raises:
+            UsageError: a condition is about a column that isn't there.
+        """
+        demand_columns(conditions, self.columns)
+        self._rows.seek(0)
+        empty = dict.fromkeys(self.columns)
+        for line in self._rows:
+            row = decode(line, dict)
+            if all(condition.holds(row) for condition in conditions):
+                yield empty | row
+
+
+def _row_of(task: TaskView) -> dict[str, Any]:
+    last = task.attempts[-1] if task.attempts else None
+    use = last.use if last else None
+    return {
+        "task": task.index,
+        **(task.parameters or {}),
+        "state": task.state.value,
+        "reason": task.reason.code.value if task.reason else None,
+        "exit_status": task.exit_status,
+        "attempts": len(task.attempts),
+        "started": last.started if last else None,
+        "ended": last.ended if last else None,
+        "wall": use.wall if use else None,
+        "cpu": use.cpu if use else None,
+        "peak_memory": use.peak_memory if use else None,
+    }
