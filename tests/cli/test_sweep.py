@@ -240,3 +240,14 @@ def test_a_table_has_what_tasks_found_beside_what_made_them_differ(here):
     wrong = here.offload("table", job, "--csv", "--where", "sqare>1")
     assert (wrong.returncode, wrong.stdout) == (2, b"")
     assert "Did you mean square?" in wrong.stderr.decode()
+
+
+def test_a_job_that_fails_fast_ends_what_runs_and_begins_no_more(here):
+    here.write("slow.sh", "test $OFFLOAD_TASK != 1 || exit 7\nsleep 600\n")
+    done = here.offload("run", "--fail-fast", "1", "--array", "1-500", "--cpus", "0.5", "slow.sh")
+    assert done.returncode == 7
+    job = json.loads(here.text("jobs", "--json"))["jobs"][0]
+    assert (job["state"], job["counts"]["failed"], job["counts"]["cancelled"]) == ("failed", 1, 499)
+    assert "gave up, because enough tasks had failed (--fail-fast)" in here.text("why", job["id"])
+    status = json.loads(here.text("status", job["id"], "--json"))
+    assert status["tasks"][-1]["reason"]["sentence"].startswith("The job gave up (--fail-fast)")

@@ -41,6 +41,7 @@ _TROUBLES: Final = {
     "runner_ended": "a runner ended before it began",
     "attempt_lost": "was lost and is tried again",
     "attempt_failed": "failed and is tried again",
+    "gave_up": "gave up, because enough tasks had failed (--fail-fast)",
 }
 _STEPS: Final = {
     "submitted": "submitted",

@@ -197,6 +197,7 @@ def make_spec(
         time_limit=asked.time,
         grace=asked.grace,
         max_running=asked.max_running,
+        fail_fast=asked.fail_fast,
         retries=asked.retries,
         env={**session_env(cluster, os.environ if environ is None else environ), **asked.env},
         stdin=stdin,

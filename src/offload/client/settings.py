@@ -44,6 +44,7 @@ class Settings:
         over: paths and patterns of files, each of which is a task's.
         results: where the files of a task come home; None is the usual place.
         max_running: how many tasks may run at a time, or None.
+        fail_fast: how many failed tasks end the job, or None.
         retries: how many failed attempts of one task are repeated.
         env: variables the command sees.
         image: container image; None is the cluster's own for the script's language.
@@ -71,6 +72,7 @@ class Settings:
     over: tuple[str, ...] = ()
     results: str | None = None
     max_running: int | None = None
+    fail_fast: int | None = None
     retries: int = 0
     env: dict[str, str] = field(default_factory=dict)
     image: str | None = None
@@ -170,6 +172,9 @@ KEYS: Final[dict[str, Key]] = {
         _some,
         "N",
         "How many of the tasks may run at a time.  [default: as many as there is room for, at most 64]",
+    ),
+    "fail-fast": Key(
+        _some, "N", "Give up once N tasks have failed.  [default: the other tasks go on, however many fail]"
     ),
     "retries": Key(_whole, "N", "How often a failed task is tried again.  [default: 0]"),
     "env": Key(str, "NAME[=VALUE]", "Set a variable, or send the one that is set here. May be repeated."),

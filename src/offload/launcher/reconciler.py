@@ -24,7 +24,8 @@ from offload.launcher.clock import Clock, pauses
 from offload.launcher.clusters import Clusters
 from offload.launcher.hub import Hub
 from offload.launcher.tokens import Tokens
-from offload.lifecycle.job import CancelPending, FailPending, Release, Scale, Step, plan
+from offload.lifecycle.job import CancelPending, FailPending, GiveUp, Release, Scale, Step, plan
+from offload.lifecycle.task import CancelRequested, Refused
 from offload.model.ids import JobId, pool_id
 from offload.model.reasons import Reason, ReasonCode
 from offload.store import jobs, pools, tasks
@@ -130,15 +131,17 @@ class Reconciler:
             return False
         _log.info("Job %s: %s", job, step, extra={"action": type(step).__name__.lower(), "job": job})
         await self._take(JobId(job), step)
-        self._hub.job_changed(job, desk=isinstance(step, Release), idle=True)
+        self._hub.job_changed(job, desk=isinstance(step, (Release, GiveUp)), idle=True)
         return True
 
     async def _take(self, job: JobId, step: Step) -> None:
         match step:
-            case CancelPending():
-                await self._store.run(tasks.end_pending, job, None, self._clock.now())
+            case GiveUp():
+                await self._store.run(jobs.give_up, job, self._clock.now())
+            case CancelPending(reason):
+                await self._store.run(tasks.end_pending, job, CancelRequested(reason), self._clock.now())
             case FailPending(reason):
-                await self._store.run(tasks.end_pending, job, reason, self._clock.now())
+                await self._store.run(tasks.end_pending, job, Refused(reason), self._clock.now())
             case Scale(runners):
                 await self._scale(job, runners)
             case Release():

@@ -14,7 +14,7 @@ from offload.launcher.clock import Clock
 from offload.launcher.clusters import Clusters
 from offload.launcher.content import Content
 from offload.launcher.hub import Hub
-from offload.model.array import Array, parse_array
+from offload.model.array import MAX_TASKS, Array, parse_array
 from offload.model.manifest import is_digest
 from offload.model.parameters import Parameters, is_sound, name_mistakes
 from offload.model.placement import pattern_mistakes
@@ -207,5 +207,7 @@ def _about_limits(spec: Spec) -> Iterator[str]:
         yield f"The grace period is from 0 to {MAX_GRACE:g} s, not {spec.grace}."
     if not 0 <= spec.retries <= MAX_RETRIES:
         yield f"Retries are from 0 to {MAX_RETRIES}, not {spec.retries}."
+    if spec.fail_fast is not None and not 1 <= spec.fail_fast <= MAX_TASKS:
+        yield f"From 1 to {MAX_TASKS} failures may end a job, not {spec.fail_fast}."
     if spec.max_running is not None and not 1 <= spec.max_running <= MOST_RUNNING:
         yield f"From 1 to {MOST_RUNNING} tasks may run at a time, not {spec.max_running}."

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from offload.lifecycle.task import CANCELLED_BEFORE_START
 from offload.model.counts import Counts
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.states import State, Target
@@ -19,10 +20,19 @@ MAX_EARLY_DEATHS: Final = 5
 """Runners in a row that may end before they say hello."""
 
 
-def job_state(counts: Counts, target: Target, *, started: bool) -> State:
-    """The state that follows from the tasks; ``started`` tells whether any attempt ever began."""
+def job_state(counts: Counts, target: Target, *, started: bool, fail_fast: int | None = None) -> State:
+    """The state that follows from the tasks.
+
+    Args:
+        counts: how many stand where.
+        target: what is wanted of them.
+        started: whether any attempt ever began.
+        fail_fast: how many failures end the job; None is none.
+    """
     if counts.pending or counts.running:
         return State.RUNNING if started else State.PENDING
+    if _enough_failed(counts, fail_fast):  # the rest was cancelled because of that
+        return State.FAILED
     if counts.cancelled and (target is Target.CANCELLED or not counts.failed):
         return State.CANCELLED
     return State.FAILED if counts.failed else State.SUCCEEDED
@@ -39,6 +49,7 @@ class PoolFacts:
         last_words: why the latest of them ended.
         refused: why the cluster rejects the pool for good, if it does.
         max_running: how many tasks the job lets run at a time, or None.
+        fail_fast: how many failed tasks end the job, or None.
     """
 
     wanted: int | None = None
@@ -47,11 +58,19 @@ class PoolFacts:
     last_words: str = ""
     refused: Reason | None = None
     max_running: int | None = None
+    fail_fast: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Move the target to cancelled: enough tasks have failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class CancelPending:
-    """End the tasks that have not begun as cancelled."""
+    """End the tasks that have not begun as cancelled, for this reason."""
+
+    reason: Reason = CANCELLED_BEFORE_START
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +92,36 @@ class Release:
     """Tell the backend that the pool is done."""
 
 
-Step = CancelPending | FailPending | Scale | Release
+Step = GiveUp | CancelPending | FailPending | Scale | Release
 
 
 def plan(state: State, target: Target, counts: Counts, pool: PoolFacts) -> Step | None:
     """The one step that is due; None when all is as wanted."""
     if state.is_terminal:
         return None if pool.released else Release()
+    gave_up = _enough_failed(counts, pool.fail_fast)
+    if gave_up and target is Target.DONE:
+        return GiveUp()
     if counts.pending and target is Target.CANCELLED:
-        return CancelPending()
+        return CancelPending(_gave_up(counts)) if gave_up else CancelPending()
     if counts.pending and pool.refused:
         return FailPending(pool.refused)
     if counts.pending and pool.early_deaths >= MAX_EARLY_DEATHS:
         return FailPending(_no_runner_survives(pool))
     wanted = min(counts.pending + counts.running, pool.max_running or MAX_RUNNERS)
     return None if wanted == pool.wanted else Scale(wanted)
+
+
+def _enough_failed(counts: Counts, fail_fast: int | None) -> bool:
+    return fail_fast is not None and counts.failed >= fail_fast
+
+
+def _gave_up(counts: Counts) -> Reason:
+    failed = "1 task had" if counts.failed == 1 else f"{counts.failed} tasks had"
+    return Reason(
+        code=ReasonCode.CANCELLED,
+        sentence=f"The job gave up (--fail-fast) before this task began, because {failed} failed.",
+    )
 
 
 def _no_runner_survives(pool: PoolFacts) -> Reason:

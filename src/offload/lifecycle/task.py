@@ -76,7 +76,9 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class CancelRequested:
-    """The job's target moved to ``cancelled``."""
+    """The job's target moved to ``cancelled``, for this reason."""
+
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +117,8 @@ def decide(task: TaskFacts, wish: Wish, event: TaskEvent) -> Decision | None:
             return _complete(task, wish, outcome) if task.token == token else None
         case Lost(token, reason):
             return _end_lost(task, wish, reason) if task.token == token else None
-        case CancelRequested():
-            return _end_pending(task, State.CANCELLED, CANCELLED_BEFORE_START)
+        case CancelRequested(reason):
+            return _end_pending(task, State.CANCELLED, reason)
         case Refused(reason):
             return _end_pending(task, State.FAILED, reason)
     assert_never(event)

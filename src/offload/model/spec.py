@@ -35,6 +35,7 @@ class Spec:
         time_limit: seconds of wall time per attempt, or None.
         grace: seconds between SIGTERM and SIGKILL.
         max_running: how many of the tasks may run at a time; None is as many as the cluster has room for.
+        fail_fast: how many failed tasks end the job, so that the rest is cancelled; None is none.
         retries: how many failed attempts of one task are repeated.
         env: variables that the command sees, above those of the cluster.
         stdin: digest of the blob that is the standard input; None is empty input.
@@ -61,6 +62,7 @@ class Spec:
     time_limit: float | None = None
     grace: float = DEFAULT_GRACE
     max_running: int | None = None
+    fail_fast: int | None = None
     retries: int = 0
     env: dict[str, str] = field(default_factory=dict)
     stdin: str | None = None

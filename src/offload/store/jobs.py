@@ -187,14 +187,21 @@ def request_cancel(connection: Connection, job: str, now: float) -> JobView:
         JobNotFoundError: there is no such job.
     """
     row_of(connection, job)
-    moved = connection.execute(
-        update(jobs)
-        .where(jobs.c.id == job, jobs.c.target == Target.DONE, jobs.c.state.in_(_UNFINISHED))
-        .values(target=Target.CANCELLED)
-    )
-    if moved.rowcount:
+    if _turn_to_cancelled(connection, job):
         events.record(connection, job, "cancel_requested", now)
     return get(connection, job)
+
+
+def give_up(connection: Connection, job: str, now: float) -> None:
+    """The same because enough of its tasks have failed."""
+    failed = row_of(connection, job).failed
+    if _turn_to_cancelled(connection, job):
+        events.record(connection, job, "gave_up", now, failed=failed)
+
+
+def _turn_to_cancelled(connection: Connection, job: str) -> bool:
+    moved = update(jobs).where(jobs.c.id == job, jobs.c.target == Target.DONE, jobs.c.state.in_(_UNFINISHED))
+    return bool(connection.execute(moved.values(target=Target.CANCELLED)).rowcount)
 
 
 def facts(connection: Connection, job: str) -> tuple[State, Target, Counts, PoolFacts] | None:
@@ -211,6 +218,7 @@ def facts(connection: Connection, job: str) -> tuple[State, Target, Counts, Pool
         last_words=row.last_words,
         refused=reason_of(row.refused),
         max_running=spec_of(row).max_running,
+        fail_fast=spec_of(row).fail_fast,
     )
     return State(row.state), Target(row.target), counts_of(row), pool
 
@@ -223,7 +231,8 @@ def move_tasks(connection: Connection, job: str, moved: Mapping[State, int], now
     row = row_of(connection, job)
     now = max(now, row.started or row.created)  # the clock may have been set back
     started = row.started is not None or bool(row.running)
-    state = job_state(counts_of(row), Target(row.target), started=started)
+    fail_fast = spec_of(row).fail_fast
+    state = job_state(counts_of(row), Target(row.target), started=started, fail_fast=fail_fast)
     if state.value == row.state:
         return
     values: dict[str, Any] = {"state": state}

@@ -154,13 +154,12 @@ def expired(connection: Connection, now: float) -> dict[RunnerId, float]:
     return found
 
 
-def end_pending(connection: Connection, job: str, reason: Reason | None, now: float) -> int:
-    """End the tasks that wait: failed for ``reason``, or cancelled without one; how many.
+def end_pending(connection: Connection, job: str, event: CancelRequested | Refused, now: float) -> int:
+    """End the tasks that wait, as cancelled or as failed; how many.
 
     What holds for one that has not begun holds for all of them, so they are ended by one statement.
     """
     row = jobs.row_of(connection, job, lock=True)
-    event = CancelRequested() if reason is None else Refused(reason)
     decision = decide(TaskFacts(), changes.wish_of(row), event)
     if decision is None:
         return 0

@@ -172,7 +172,8 @@ class EventView:
         at: when.
         kind: ``submitted``, ``waiting``, ``task_started``, ``task_ended``, ``tasks_ended`` (all that had not
             begun), ``attempt_lost``, ``attempt_failed``, ``runner_ended`` (before it began),
-            ``cancel_requested``, ``job_started``, ``job_ended``, ``results_removed``.
+            ``cancel_requested``, ``gave_up`` (enough had failed), ``job_started``, ``job_ended``,
+            ``results_removed``.
         task: which task, if it is about one.
         data: facts by kind, for example ``state``, ``reason``, ``attempt``.
     """

@@ -25,6 +25,7 @@ def test_every_key_can_be_a_directive():
     texts = {
         "cpus": "0.5", "memory": "1Gi", "gpus": "2", "time": "2h", "grace": "0", "retries": "1",
         "max-running": "5",
+        "fail-fast": "3",
         "env": "A=1", "name": "n", "on": "local", "stdin": "in.txt", "size-limit": "1GB",
         "image": "rocker/r-ver:4.4", "profile": "gpu", "mount": "data:/data", "queue": "night",
             "test-preemption": "30s",
@@ -35,6 +36,7 @@ def test_every_key_can_be_a_directive():
     assert settings == Settings(
         cpus=0.5, memory=1 << 30, gpus=2, time=7200.0, grace=0.0, retries=1, results="out/{task}",
         max_running=5,
+        fail_fast=3,
         env={"A": "1"}, name="n", on="local", stdin="in.txt", size_limit=10**9, origins=settings.origins,
         image="rocker/r-ver:4.4", profile="gpu", mounts=("data:/data",), queue="night", test_preemption=30.0,
     )  # fmt: skip

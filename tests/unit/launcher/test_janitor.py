@@ -7,6 +7,7 @@ import os
 
 from offload.errors import BlobMissingError
 from offload.launcher import janitor
+from offload.lifecycle.task import CANCELLED_BEFORE_START, CancelRequested
 from offload.model.ids import pool_id, runner_id
 from offload.model.manifest import Entry, Kind, Manifest, digest_of
 from offload.model.outcome import Outcome
@@ -102,7 +103,7 @@ async def test_events_go_with_the_results_of_their_job_and_other_jobs_keep_their
         await parts.granted(await parts.hello(old, number))
         await parts.observer.over(runner_id(pool_id(old), number), GONE)
     await parts.store.run(jobs.request_cancel, old, parts.clock.now())
-    await parts.store.run(tasks.end_pending, old, None, parts.clock.now())
+    await parts.store.run(tasks.end_pending, old, CancelRequested(CANCELLED_BEFORE_START), parts.clock.now())
     parts.clock.pass_(DAY)
     young = (await parts.submit(key="young")).id
     assert len(await parts.store.run(events.read, job=old)) > 4

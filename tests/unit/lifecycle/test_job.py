@@ -9,6 +9,7 @@ from offload.lifecycle.job import (
     MAX_RUNNERS,
     CancelPending,
     FailPending,
+    GiveUp,
     PoolFacts,
     Release,
     Scale,
@@ -38,6 +39,23 @@ NO = Reason(code=ReasonCode.REFUSED, sentence="No.")
 )
 def test_a_job_follows_from_its_tasks(counts, target, started, state):
     assert job_state(counts, target, started=started) is state
+
+
+def test_a_job_that_gave_up_has_failed_though_the_rest_was_cancelled():
+    counts = Counts(cancelled=7, failed=3)
+    assert job_state(counts, Target.CANCELLED, started=True, fail_fast=3) is State.FAILED
+    assert job_state(counts, Target.CANCELLED, started=True, fail_fast=4) is State.CANCELLED
+    assert job_state(Counts(succeeded=1), Target.DONE, started=True, fail_fast=1) is State.SUCCEEDED
+
+
+def test_a_job_gives_up_once_enough_tasks_have_failed():
+    facts = PoolFacts(wanted=2, fail_fast=2)
+    assert plan(State.RUNNING, Target.DONE, Counts(pending=1, running=1, failed=1), facts) is None
+    assert plan(State.RUNNING, Target.DONE, Counts(pending=1, running=1, failed=2), facts) == GiveUp()
+    step = plan(State.RUNNING, Target.CANCELLED, Counts(pending=1, running=1, failed=2), facts)
+    assert isinstance(step, CancelPending)
+    assert "because 2 tasks had failed" in step.reason.sentence
+    assert plan(State.FAILED, Target.CANCELLED, Counts(failed=2, cancelled=2), facts) == Release()
 
 
 def test_a_new_job_is_given_runners_up_to_the_limit():

@@ -15,6 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from fakes.submitted import submit
 from offload.errors import LeaseLostError, PoolReleasedError
+from offload.lifecycle.job import GiveUp, plan
+from offload.lifecycle.task import CANCELLED_BEFORE_START, CancelRequested, Refused
 from offload.model.ids import pool_id, runner_id
 from offload.model.outcome import Outcome
 from offload.model.reasons import Reason, ReasonCode
@@ -65,9 +67,14 @@ class Interleavings(RuleBasedStateMachine):
     def runner(self, number):
         return runner_id(pool_id(self.job), number)
 
-    @initialize(tasks=st.integers(1, 4), retries=st.integers(0, 2))
-    def submit(self, tasks, retries):
-        self.job, self.tasks = submit(self.store, f"1-{tasks}", retries=retries), tasks
+    @initialize(
+        tasks=st.integers(1, 4),
+        retries=st.integers(0, 2),
+        fail_fast=st.none() | st.integers(1, 2),
+        max_running=st.none() | st.integers(1, 2),
+    )
+    def submit(self, tasks, **limits):
+        self.job, self.tasks, self.limits = submit(self.store, f"1-{tasks}", **limits), tasks, limits
 
     @rule(number=RUNNERS, slots=st.integers(1, 2), forgetful=st.booleans())
     def lease(self, number, slots, forgetful):
@@ -111,11 +118,17 @@ class Interleavings(RuleBasedStateMachine):
     def cancel(self):
         self.do(jobs.request_cancel, self.job, self.now)
 
+    @rule()
+    def give_up_if_enough_have_failed(self):
+        if isinstance(plan(*self.do(jobs.facts, self.job)), GiveUp):
+            self.do(jobs.give_up, self.job, self.now)
+
     @rule(refused=st.booleans())
     def end_what_waits(self, refused):
         cancelled = self.do(jobs.get, self.job).target == "cancelled"
         if refused or cancelled:
-            self.do(tasks.end_pending, self.job, GONE if refused else None, self.now)
+            event = Refused(GONE) if refused else CancelRequested(CANCELLED_BEFORE_START)
+            self.do(tasks.end_pending, self.job, event, self.now)
 
     @invariant()
     def terminal_is_terminal_and_nothing_is_lost(self):
@@ -130,6 +143,15 @@ class Interleavings(RuleBasedStateMachine):
         for state in State:
             assert getattr(view.counts, state.value) == sum(t.state is state for t in found.values())
         assert view.state.is_terminal == (len(self.ended) == self.tasks)
+
+    @invariant()
+    def limits_are_kept(self):
+        if not hasattr(self, "job"):
+            return
+        view = self.do(jobs.get, self.job)
+        assert view.counts.running <= (self.limits["max_running"] or self.tasks)
+        if view.state.is_terminal and view.counts.failed >= (self.limits["fail_fast"] or self.tasks + 1):
+            assert view.state is State.FAILED
 
     @invariant()
     def every_end_was_told_once(self):

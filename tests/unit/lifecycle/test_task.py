@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from offload.lifecycle.task import (
+    CANCELLED_BEFORE_START,
     MAX_LOST,
     CancelRequested,
     Completed,
@@ -20,6 +21,7 @@ from offload.model.reasons import NOT_CHARGED, OWN_DOING, Reason, ReasonCode
 from offload.model.states import AttemptState, State, Target
 
 RUNNING = TaskFacts(state=State.RUNNING, attempts=1, token="t")
+CANCEL = CancelRequested(CANCELLED_BEFORE_START)
 DONE = Wish()
 CANCELLED = Wish(target=Target.CANCELLED)
 GONE = Reason(code=ReasonCode.RUNNER_LOST, sentence="The runner is gone.")
@@ -91,7 +93,7 @@ def test_what_speaks_for_another_lease_is_void(event):
 
 
 @pytest.mark.parametrize("state", [s for s in State if s.is_terminal])
-@pytest.mark.parametrize("event", [Granted("t"), ended(0), Lost("t", GONE), CancelRequested(), Refused(GONE)])
+@pytest.mark.parametrize("event", [Granted("t"), ended(0), Lost("t", GONE), CANCEL, Refused(GONE)])
 def test_terminal_is_terminal(state, event):
     assert decide(TaskFacts(state=state), DONE, event) is None
 
@@ -104,10 +106,10 @@ def test_only_a_pending_task_of_a_wanted_job_is_granted():
 
 
 def test_cancelling_and_refusing_end_only_what_has_not_begun():
-    assert decide(TaskFacts(), CANCELLED, CancelRequested()).task.state is State.CANCELLED
+    assert decide(TaskFacts(), CANCELLED, CANCEL).task.state is State.CANCELLED
     refused = decide(TaskFacts(), DONE, Refused(GONE))
     assert (refused.task.state, refused.reason) == (State.FAILED, GONE)
-    assert decide(RUNNING, CANCELLED, CancelRequested()) is None
+    assert decide(RUNNING, CANCELLED, CANCEL) is None
     assert decide(RUNNING, DONE, Refused(GONE)) is None
 
 

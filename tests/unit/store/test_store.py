@@ -20,6 +20,7 @@ from offload.errors import (
     StoreError,
     TaskNotFoundError,
 )
+from offload.lifecycle.task import CANCELLED_BEFORE_START, CancelRequested, Refused
 from offload.model.array import parse_array
 from offload.model.ids import pool_id, runner_id
 from offload.model.manifest import Entry, Kind, Manifest, digest_of
@@ -207,7 +208,7 @@ def test_cancelling_ends_what_waits_and_marks_what_runs(store):
     job = submit(store, array="1-3").id
     (lease,) = grant(store, job)
     store.run_now(jobs.request_cancel, job, 3.0)
-    assert store.run_now(tasks.end_pending, job, None, 3.0) == 2
+    assert store.run_now(tasks.end_pending, job, CancelRequested(CANCELLED_BEFORE_START), 3.0) == 2
     assert grant(store, job, number=1) == []
     request = LeaseRequest(runner=runner_of(job), free_slots=0, holding=(lease.token,))
     told = store.run_now(leases.exchange, request, 3.0, 60.0)
@@ -225,7 +226,7 @@ def test_a_refused_pool_fails_what_waits_with_the_reason(store):
     store.run_now(pools.refuse, pool_id(job), reason)
     _, _, _, pool = store.run_now(jobs.facts, job)
     assert pool.refused == reason
-    store.run_now(tasks.end_pending, job, reason, 3.0)
+    store.run_now(tasks.end_pending, job, Refused(reason), 3.0)
     view = store.run_now(jobs.get, job)
     assert (view.state, view.reason) == (State.FAILED, reason)
 

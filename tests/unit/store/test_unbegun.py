@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 
 from fakes.submitted import submit
 from offload.errors import TaskNotFoundError
+from offload.lifecycle.task import CANCELLED_BEFORE_START, CancelRequested, Refused
 from offload.model.array import Array
 from offload.model.ids import pool_id, runner_id
 from offload.model.outcome import Outcome
@@ -83,7 +84,8 @@ def test_all_that_have_not_begun_end_with_one_event(store, reason, state):
     finish(store, job, lease)
     if reason is None:
         store.run_now(jobs.request_cancel, job, 4.0)
-    assert store.run_now(tasks.end_pending, job, reason, 5.0) == 999_999
+    event = Refused(reason) if reason else CancelRequested(CANCELLED_BEFORE_START)
+    assert store.run_now(tasks.end_pending, job, event, 5.0) == 999_999
     assert rows(store) == 1
     view = store.run_now(jobs.get, job)
     assert (view.state, view.counts.succeeded, view.counts.pending) == (state, 1, 0)
