@@ -6,6 +6,7 @@ import pytest
 
 from offload.cli.finish import exit_status
 from offload.cli.follow import status_text
+from offload.cli.pace import Pace
 from offload.cli.status import explain, history_lines
 from offload.cli.text import ago, number_of, span, table
 from offload.client.collect import home_of
@@ -114,6 +115,41 @@ def test_the_status_line_says_what_is_going_on():
     assert status_text(waits, 122.0) == "k7m2q9x fit.R  waiting 22s  It waits."
     array = replace(JOB, spec=replace(SPEC, is_array=True), counts=Counts(pending=5, running=2, succeeded=3))
     assert status_text(array, 122.0) == "k7m2q9x fit.R  running 12s  3 of 10 tasks done, 2 running  1 CPU"
+
+
+def test_the_status_line_of_an_array_tells_failures_and_when_it_may_be_done():
+    counts = Counts(pending=5000, running=2, succeeded=97, failed=3)
+    array = replace(JOB, spec=replace(SPEC, is_array=True), counts=counts)
+    assert status_text(array, 210.0, Pace(110.0)) == (
+        "k7m2q9x fit.R  running 1m 40s  100 of 5,102 tasks done, 3 failed, 2 running  "
+        "1.0/s, 1h 15m to 1h 32m left  1 CPU"
+    )
+
+
+def test_time_left_is_said_only_once_there_is_something_to_go_by():
+    pace = Pace(100.0)
+    pace.see(2, 110.0)
+    assert pace.text(10) == ""
+    pace.see(4, 120.0)
+    assert pace.text(8) == "12/min, 27s to 1m 20s left"
+    assert pace.text(0) == ""
+
+
+def test_the_pace_is_that_of_the_last_minutes():
+    pace = Pace(0.0)
+    for second in range(0, 3601, 10):
+        pace.see(second // 10, float(second))
+    assert pace.text(600).startswith("6.0/min, 1h 24m")
+    for second in range(3610, 4211, 10):
+        pace.see(360 + (second - 3600) * 10, float(second))
+    assert pace.text(600).startswith("10/s")
+
+
+def test_a_pace_while_the_clock_stands_still_is_none():
+    pace = Pace(100.0)
+    pace.see(5, 100.0)
+    pace.see(7, 90.0)
+    assert pace.text(10) == ""
 
 
 def test_a_clock_that_runs_behind_shows_no_negative_times():

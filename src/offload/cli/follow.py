@@ -14,11 +14,13 @@ from dataclasses import replace
 from typing import Final
 
 from offload.cli.lines import WholeLines
+from offload.cli.pace import Pace
 from offload.cli.terminal import STDERR, STDOUT, Terminal
 from offload.cli.text import number_of, resources_text, span
 from offload.client.api import Api
 from offload.client.streams import follow_logs
 from offload.errors import OffloadError
+from offload.model.counts import Counts
 from offload.model.resources import format_size
 from offload.model.states import State
 from offload.snapshot.sending import Progress
@@ -84,19 +86,22 @@ def status_line(api: Api, job: JobView, terminal: Terminal) -> Iterator[None]:
 
 
 def _keep_drawing(api: Api, job: JobView, terminal: Terminal, stop: threading.Event) -> None:
+    pace: Pace | None = None
     with api:
         while not stop.wait(_TICK):
             try:
-                job = api.job(job.id)
-                text = status_text(job, time.time())
+                job, now = api.job(job.id), time.time()
+                if pace is None and job.started is not None:
+                    pace = Pace(job.started)
+                text = status_text(job, now, pace)
             except OffloadError:
                 text = f"{job.id} {job.spec.name}  the launcher doesn't answer; the job goes on"
             if not stop.is_set():
                 terminal.draw(text)
 
 
-def status_text(job: JobView, now: float) -> str:
-    """One short line on how a job stands."""
+def status_text(job: JobView, now: float, pace: Pace | None = None) -> str:
+    """One short line on how a job stands; ``pace`` is told, and says when an array may be done."""
     parts = [f"{job.id} {job.spec.name}"]
     if job.state is State.PENDING:
         parts.append(f"waiting {span(now - job.created)}")
@@ -107,10 +112,20 @@ def status_text(job: JobView, now: float) -> str:
     if job.started is not None:
         parts[-1] += f" {span(now - job.started)}"
     if job.spec.is_array:
-        done = job.counts.succeeded + job.counts.failed + job.counts.cancelled
-        parts.append(f"{done} of {number_of(job.counts.total, 'task')} done, {job.counts.running} running")
+        parts += _progress(job.counts, now, pace)
     parts.append(resources_text(job.spec.resources))
     return "  ".join(parts)
+
+
+def _progress(counts: Counts, now: float, pace: Pace | None) -> Iterator[str]:
+    left = counts.pending + counts.running
+    ended = counts.total - left
+    failed = f", {counts.failed:,} failed" if counts.failed else ""
+    yield f"{ended:,} of {number_of(counts.total, 'task')} done{failed}, {counts.running:,} running"
+    if pace is not None:
+        pace.see(ended, now)
+        if said := pace.text(left):
+            yield said
 
 
 @contextmanager
