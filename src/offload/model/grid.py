@@ -13,9 +13,9 @@ from offload.model.array import MAX_TASKS
 from offload.model.parameters import MAX_VALUE, Axis, name_mistakes, numbers_of
 
 _RANGE: Final = re.compile(r"(-?\d{1,18}):(-?\d{1,18})(?::(-?\d{1,18}))?")
-_NUMBERS: Final = re.compile(
-    r"\s*[-+]?[\d.]+(?:e[-+]?\d+)?\s*(?::\s*[-+]?[\d.]*(?:e[-+]?\d+)?\s*){1,2}", re.IGNORECASE
-)
+_NUMBER: Final = r"\s*(?:[-+]?[\d.]+(?:e[-+]?\d+)?)?\s*"
+_NUMBERS: Final = re.compile(rf"(?=.*\d){_NUMBER}(?::{_NUMBER})+", re.IGNORECASE)
+_NO_RANGE: Final = "a range is of whole numbers, first:last or first:last:step; --params takes any text."
 _WHOLE: Final = re.compile(r"0|-?[1-9]\d{0,17}")
 SYNTAX: Final = "Write it like lr=0.1,0.01 or seed=1:100 or n=10:100:10."
 
@@ -55,7 +55,7 @@ def _part(item: str) -> tuple[str | tuple[int, int, int], str]:
     match = _RANGE.fullmatch(item)
     if not match:
         wrong = _NUMBERS.fullmatch(item)
-        return item, "a range is of whole numbers, first:last or first:last:step." if wrong else ""
+        return item, _NO_RANGE if wrong else ""
     first, last, step = int(match[1]), int(match[2]), int(match[3] or 1)
     if step == 0:
         return item, "a step of 0 never ends."

@@ -66,7 +66,7 @@ def test_every_mistake_of_a_grid_has_its_caret():
         "here is no value.\n"
         "  2x=1:0,,0.1:0.5,1:5:0\n"
         "         ^\n"
-        "a range is of whole numbers, first:last or first:last:step.\n"
+        "a range is of whole numbers, first:last or first:last:step; --params takes any text.\n"
         "  2x=1:0,,0.1:0.5,1:5:0\n"
         "          ^^^^^^^\n"
         "a step of 0 never ends.\n"
@@ -88,11 +88,18 @@ def test_every_mistake_of_a_grid_has_its_caret():
         ("lr=1:5,3", "a value appears twice"),
         ("n=1:99999999999", "are more than"),
         ("n=x,1:99999999999", "are more than"),
+        ("n=:5", "a range is of whole numbers"),
+        ("n=1:", "a range is of whole numbers"),
+        ("n=1:2:3:4", "a range is of whole numbers"),
     ],
 )
 def test_a_grid_that_makes_no_sense_is_refused(text, why):
     with pytest.raises(UsageError, match=why):
         parse_axis(text)
+
+
+def test_a_text_with_colons_that_is_no_range_is_a_value():
+    assert parse_axis("sep=:,a:b,::").values == (":", "a:b", "::")
 
 
 def test_a_grid_is_the_product_of_its_axes_and_the_first_varies_slowest():
