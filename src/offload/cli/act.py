@@ -16,7 +16,7 @@ from offload.cli.shared import connect, job_argument, json_option, print_json
 from offload.cli.terminal import Terminal
 from offload.client.collect import Collected, collect
 from offload.client.failures import choose_failed
-from offload.client.streams import follow_events
+from offload.client.streams import wait_for_end
 from offload.errors import UsageError
 from offload.model.resources import format_memory, parse_memory
 from offload.model.states import State
@@ -37,8 +37,7 @@ def wait_command(*, job_id: str, as_json: bool) -> int:
     with connect() as api:
         job = api.job(job_id)
         with status_line(api, job, terminal):
-            for _ in follow_events(api, job_id):
-                pass
+            wait_for_end(api, job_id)
         job = api.job(job_id)
     if as_json:
         print_json(job)

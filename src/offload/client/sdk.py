@@ -13,7 +13,7 @@ from pathlib import Path
 from offload.client.api import Api
 from offload.client.collect import Collected, collect
 from offload.client.plan import make_plan
-from offload.client.streams import follow_events, follow_logs
+from offload.client.streams import follow_logs, wait_for_end
 from offload.client.submit import prepare, submit
 from offload.errors import UsageError
 from offload.wire.api import JobView
@@ -46,8 +46,7 @@ class Job:
     def wait(self) -> JobView:
         """Wait until it has ended."""
         with Api() as api:
-            for _ in follow_events(api, self.id):
-                pass
+            wait_for_end(api, self.id)
             return api.job(self.id)
 
     def collect(self, to: Path | str | None = None) -> list[Collected]:

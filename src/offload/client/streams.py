@@ -117,8 +117,14 @@ def _frames(api: Api, job: str, cursor: _Cursor, *, follow: bool) -> Iterator[Fr
                 yield frame
 
 
-def follow_events(api: Api, job: str, *, after: int = 0) -> Iterator[EventView]:
-    """What happens to the job, from the event after ``after`` to its end.
+def wait_for_end(api: Api, job: str) -> None:
+    """Wait until the job has ended; raises ``JobNotFoundError``."""
+    for _ in follow_events(api, job, kinds=("job_ended",)):
+        pass
+
+
+def follow_events(api: Api, job: str, *, after: int = 0, kinds: Sequence[str] = ()) -> Iterator[EventView]:
+    """What happens to the job, from the event after ``after`` to its end; only some kinds, and the end.
 
     Raises:
         JobNotFoundError: no such job.
@@ -127,7 +133,7 @@ def follow_events(api: Api, job: str, *, after: int = 0) -> Iterator[EventView]:
     while True:
         ended, known = _has_ended(api, job, pauses, known=known), True
         try:
-            for event in _events(api, job, after):
+            for event in _events(api, job, after, _query(kinds, follow=True)):
                 pauses.reset()
                 after = event.id
                 yield event
@@ -139,11 +145,14 @@ def follow_events(api: Api, job: str, *, after: int = 0) -> Iterator[EventView]:
 
 def past_events(api: Api, job: str, kinds: Sequence[str]) -> list[EventView]:
     """What has happened to the job until now, of these kinds, oldest first."""
-    query = urlencode([("follow", "false"), *(("kind", kind) for kind in kinds)])
-    return api.patiently(lambda: [*_events(api, job, 0, query)])
+    return api.patiently(lambda: [*_events(api, job, 0, _query(kinds, follow=False))])
 
 
-def _events(api: Api, job: str, after: int, query: str = "follow=true") -> Iterator[EventView]:
+def _query(kinds: Sequence[str], *, follow: bool) -> str:
+    return urlencode([("follow", str(follow).lower()), *(("kind", kind) for kind in kinds)])
+
+
+def _events(api: Api, job: str, after: int, query: str) -> Iterator[EventView]:
     with api.dial(_SILENCE) as connection:
         response = connection.request(
             "GET",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from offload.store.schema import events
 from offload.store.views import event_view
@@ -48,6 +48,16 @@ def read(
     if kinds:
         query = query.where(events.c.kind.in_(kinds))
     return [event_view(row) for row in connection.execute(query)]
+
+
+def read_on(
+    connection: Connection, *, after: int, job: str | None, kinds: Collection[str], limit: int
+) -> tuple[list[EventView], int]:
+    """The same, and the id that the next look goes on after: what didn't match isn't looked at again."""
+    batch = read(connection, after=after, job=job, kinds=kinds, limit=limit)
+    if len(batch) == limit:
+        return batch, batch[-1].id
+    return batch, max(after, connection.execute(select(func.max(events.c.id))).scalar() or 0)
 
 
 def forget(connection: Connection, job: str, *, limit: int) -> int:

@@ -291,6 +291,20 @@ def test_events_resume_after_an_id(store):
     assert [event.kind for event in later] == ["cancel_requested"]
 
 
+def test_what_was_left_out_of_a_look_at_events_is_not_looked_at_again(store):
+    job = submit(store).id
+    store.run_now(jobs.request_cancel, job, 2.0)
+    last = store.run_now(events.read)[-1].id
+    some = {"job": job, "kinds": ["cancel_requested"], "limit": 10}
+    (event,), after = store.run_now(events.read_on, after=0, **some)
+    assert (event.id, after) == (last, last)
+    assert store.run_now(events.read_on, after=0, **{**some, "kinds": ["job_ended"]}) == ([], last)
+    assert store.run_now(events.read_on, after=last, **some) == ([], last)
+    first = store.run_now(events.read)[0].id
+    assert store.run_now(events.read_on, after=0, job=job, kinds=(), limit=1)[1] == first
+    assert store.run_now(events.read_on, after=last + 5, **some) == ([], last + 5)
+
+
 def test_overlapping_grants_never_share_a_task(store):
     job = submit(store, array="1-40").id
     given: list[int] = []

@@ -78,12 +78,13 @@ async def _tell(
     wanted = {*kinds, _END} if kinds else set()
     with launcher.hub.listen(EVENTS if job is None else f"job:{job}") as bell:
         while True:
-            batch = await launcher.store.run(events.read, after=after, job=job, kinds=wanted, limit=_BATCH)
+            batch, after = await launcher.store.run(
+                events.read_on, after=after, job=job, kinds=wanted, limit=_BATCH
+            )
             for event in batch:
                 if kinds and event.kind not in kinds:
                     continue
                 yield b"id: %d\nevent: %s\ndata: %s\n\n" % (event.id, event.kind.encode(), encode(event))
-            after = batch[-1].id if batch else after
             follow = follow and not (job and any(map(_is_end, batch)))
             if len(batch) == _BATCH:
                 continue
