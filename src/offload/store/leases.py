@@ -53,11 +53,12 @@ def exchange(connection: Connection, request: LeaseRequest, now: float, ttl: flo
     orders = _orders(request, working, held, cancelled=row.target == Target.CANCELLED)
     if slots and not held and not leases and _is_superfluous(connection, row):
         orders.append(Order(kind=OrderKind.STOP))
+    left_room = bool(row.pending) and not leases and jobs.spec_of(row).max_running is not None
     return Exchange(
         response=LeaseResponse(leases=tuple(leases), orders=tuple(orders), settled=tuple(settled)),
         job=job,
         changed=bool(settled or leases),
-        concerns_others=bool(settled) and (retried or ended),
+        concerns_others=bool(settled) and (retried or ended or left_room),
     )
 
 

@@ -13,9 +13,9 @@ from offload.model.ids import pool_id, runner_id
 from offload.model.outcome import Outcome
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.states import State
-from offload.store import events, jobs, tasks
+from offload.store import events, jobs, leases, tasks
 from offload.store.schema import tasks as table
-from offload.wire.runner_protocol import Completion
+from offload.wire.runner_protocol import Completion, LeaseRequest
 
 MILLION = "1-1000000"
 REFUSED = Reason(code=ReasonCode.REFUSED, sentence="Never.")
@@ -112,6 +112,23 @@ def test_a_job_ends_with_its_last_task(store):
     view = store.run_now(jobs.get, job)
     assert (view.state, view.exit_status) == (State.FAILED, 1)
     assert list(Array(((1, 3, 1),))) == [1, 2, 3]
+
+
+def call(store, job: str, lease, *, slots: int):
+    """The lease call of a runner whose task has ended well, and that has so many slots from now on."""
+    done = Completion(token=lease.token, outcome=Outcome(exit_status=0))
+    request = LeaseRequest(runner=runner_id(pool_id(job), 0), free_slots=slots, completions=(done,))
+    return store.run_now(leases.exchange, request, 3.0, 60.0)
+
+
+def test_who_waits_for_room_is_told_when_a_runner_makes_it_and_goes(store):
+    job = submit(store, "1-10", max_running=1)
+    (lease,) = grant(store, job)
+    assert grant(store, job, 1, 1) == []
+    assert call(store, job, lease, slots=0).concerns_others
+    (lease,) = grant(store, job)
+    told = call(store, job, lease, slots=1)
+    assert (len(told.response.leases), told.concerns_others) == (1, False)
 
 
 def test_no_more_tasks_run_at_a_time_than_the_job_lets(store):
