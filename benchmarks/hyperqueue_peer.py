@@ -14,7 +14,7 @@ from hyperqueue.cluster import WorkerConfig
 
 def main(cores: int, tasks: int, directory: Path, program: list[str]) -> None:
     """Print the seconds."""
-    with LocalCluster(directory / "server", WorkerConfig(cores=cores)) as cluster:
+    with LocalCluster(str(directory / "server"), WorkerConfig(cores=cores)) as cluster:
         client = cluster.client()
         for count in (cores, tasks):  # the first time doesn't count
             job = Job(default_workdir=directory)
