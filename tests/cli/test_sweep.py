@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 
+import pyarrow.parquet
 import pytest
 
 from fakes.person import wait_until
@@ -237,6 +238,16 @@ def test_a_table_has_what_tasks_found_beside_what_made_them_differ(here):
     shown = here.text("table", job).splitlines()
     assert shown[0].split()[:3] == ["task", "n", "state"]
     assert len(shown) == 4
+    assert "found.parquet: 2 rows" in here.text(
+        "table", job, "--parquet", "found.parquet", "--where", "state==succeeded"
+    )
+    found = pyarrow.parquet.read_table(here.here / "found.parquet").select(["n", "square", "note"])
+    assert found.to_pylist() == [
+        {"n": "1", "square": 1, "note": "a, b"},
+        {"n": "3", "square": 9, "note": "a, b"},
+    ]
+    both = here.offload("table", job, "--csv", "--json")
+    assert (both.returncode, both.stdout) == (2, b"")
     wrong = here.offload("table", job, "--csv", "--where", "sqare>1")
     assert (wrong.returncode, wrong.stdout) == (2, b"")
     assert "Did you mean square?" in wrong.stderr.decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -99,9 +100,17 @@ class Analyst(Person):
         """Names of a job's pods."""
         return [pod["metadata"]["name"] for pod in self.objects(job, "pods")]
 
-    def wait_until_nothing_is_left(self, job: str = "", *, seconds: float = 60.0) -> None:
-        """Return once the namespace holds nothing of a job."""
-        wait_until(lambda: not self.objects(job), seconds=seconds, what="the namespace to be clean")
+    def wait_until_nothing_is_left(self, job: str = "", *, seconds: float = 150.0) -> None:
+        """Return once the namespace holds nothing of a job.
+
+        What the launcher deletes is gone in seconds, but what that owned goes when the cluster's own garbage
+        collector comes to it, and after an outage of the API server that has to begin anew.
+        """
+        deadline = time.monotonic() + seconds
+        while left := self.objects(job):
+            names = [f"{one['kind']} {one['metadata']['name']} {one['metadata']}" for one in left]
+            assert time.monotonic() < deadline, f"after {seconds:g} s there still is: {'; '.join(names)}"
+            time.sleep(0.2)
 
     def kubectl(self, *words: str, **options: Any) -> str:
         """Ask the cluster as its administrator."""

@@ -252,7 +252,7 @@ def test_a_job_survives_that_its_node_is_lost_for_a_while(here):
     assert here.printed(job).splitlines()[-2:] == ["up", "still"]
     here.offload("collect", job)
     assert (here.work / "made.txt").read_text() == "done\n"
-    here.wait_until_nothing_is_left(job, seconds=100)
+    here.wait_until_nothing_is_left(job)
 
 
 @pytest.mark.own_cluster

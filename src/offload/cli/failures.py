@@ -75,18 +75,23 @@ def _lines(api: Api, job: JobView, causes: list[Cause]) -> Iterator[str]:
     yield f"{job.id} ({job.spec.name}): {of_all} failed{so_far}{ways}"
     for number, cause in enumerate(causes[:_SHOWN], 1):
         yield ""
-        yield f"{number}. {number_of(len(cause.tasks), 'task')}: {cause.words or cause.sentence}"
-        if cause.words:
-            yield f"   {cause.sentence}"
-        yield f"   {'tasks' if len(cause.tasks) > 1 else 'task'} {_named(cause.tasks)}"
-        if output := _end_of_output(api, job, cause.tasks[0]):
-            yield f"   task {cause.tasks[0]} printed last:"
-            yield indented(output, 6)
+        yield from _about(api, job, number, cause)
     if len(causes) > _SHOWN:
         yield f"\n… and {len(causes) - _SHOWN} more causes: offload failures {job.id} --json"
     yield ""
     yield f"All of an output: offload logs --task {causes[0].tasks[0]} {job.id}"
     yield f"Run them again:   offload rerun {job.id} --failed   or only one cause: --cause 1"
+
+
+def _about(api: Api, job: JobView, number: int, cause: Cause) -> Iterator[str]:
+    example = cause.tasks[0]
+    yield f"{number}. {number_of(len(cause.tasks), 'task')}: {cause.words or cause.sentence}"
+    if cause.words:
+        yield f"   {cause.sentence}"
+    yield f"   {'tasks' if len(cause.tasks) > 1 else 'task'} {_named(cause.tasks)}"
+    if output := _end_of_output(api, job, example):
+        yield f"   task {example} printed last:"
+        yield indented(output, 6)
 
 
 def _named(tasks: list[int]) -> str:

@@ -6,6 +6,7 @@ import csv
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -14,8 +15,9 @@ from offload.cli.command import Command
 from offload.cli.follow import progress
 from offload.cli.shared import connect, job_argument, json_option
 from offload.cli.terminal import Terminal
-from offload.cli.text import table
+from offload.cli.text import number_of, table
 from offload.client.conditions import parse_conditions
+from offload.client.parquet import write_parquet
 from offload.client.task_table import TaskTable
 from offload.errors import UsageError
 from offload.model.resources import format_duration, format_memory
@@ -32,11 +34,18 @@ _UNSHOWN: Final = ("started", "ended", "cpu")
     cls=Command,
     examples=(
         "offload table k7m2q9x --csv > runs.csv",
+        "offload table k7m2q9x --parquet runs.parquet",
         "offload table k7m2q9x --where 'state==succeeded' --where 'loss<0.1'",
     ),
 )
 @job_argument()
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, all columns and rows.")
+@click.option(
+    "--parquet",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a Parquet file, all columns and rows. Needs the package pyarrow.",
+)
 @json_option('a list of rows, {"task", …}')
 @click.option(
     "--where",
@@ -45,14 +54,18 @@ _UNSHOWN: Final = ("started", "ended", "cpu")
     metavar="CONDITION",
     help="Only rows that meet it: 'state==failed', 'lr<0.1'; with ==, !=, <, <=, >, >=. Repeatable.",
 )
-def table_command(*, job_id: str, as_csv: bool, as_json: bool, conditions: tuple[str, ...]) -> None:
+def table_command(
+    *, job_id: str, as_csv: bool, parquet: Path | None, as_json: bool, conditions: tuple[str, ...]
+) -> None:
     """Show a job's tasks as a table: parameters, state, use, results.
 
     What a task writes to $OFFLOAD_RESULT, a JSON object, becomes columns. Times are seconds since the epoch,
     durations seconds, memory bytes.
     """
-    if as_csv and as_json:
-        raise UsageError("--csv and --json are two forms of one output.", next_step="Choose one of them.")
+    if as_csv + as_json + (parquet is not None) > 1:
+        raise UsageError(
+            "--csv, --json and --parquet are forms of one output.", next_step="Choose one of them."
+        )
     wanted = parse_conditions(conditions)
     with connect() as api:
         job = api.job(job_id)
@@ -61,7 +74,10 @@ def table_command(*, job_id: str, as_csv: bool, as_json: bool, conditions: tuple
             found = TaskTable(api.tasks(job_id), names)
     with found:
         rows = found.rows(wanted)
-        if as_csv:
+        if parquet is not None:
+            count = write_parquet(parquet, found.columns, lambda: found.rows(wanted))
+            click.echo(f"{parquet}: {number_of(count, 'row')}")
+        elif as_csv:
             _print_csv(found.columns, rows)
         elif as_json:
             _print_json(rows)
@@ -71,9 +87,8 @@ def table_command(*, job_id: str, as_csv: bool, as_json: bool, conditions: tuple
 
 def _print_csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    first = next(rows := iter(rows), None)  # a mistake in a condition is told before anything is printed
     writer.writerow(columns)
-    for row in _chain(first, rows):
+    for row in rows:
         writer.writerow([_cell(row[name]) for name in columns])
 
 
@@ -94,12 +109,6 @@ def _print_text(job: str, columns: Sequence[str], rows: Iterator[dict[str, Any]]
     click.echo(table(names, [[_words(name, row[name]) for name in names] for row in shown]))
     if more := sum(1 for _ in rows):
         click.echo(f"… and {more:,} more: offload table {job} --csv")
-
-
-def _chain(first: dict[str, Any] | None, rest: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    if first is not None:
-        yield first
-        yield from rest
 
 
 def _words(name: str, value: Any) -> str:

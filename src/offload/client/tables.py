@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from offload.client.parquet import INSTALL
 from offload.client.words import is_text
 from offload.errors import UsageError
 from offload.model.array import MAX_TASKS
@@ -206,12 +207,11 @@ def _text(value: object) -> str:
 
 def _parquet(reading: _Reading) -> Iterator[tuple[int, list[str]]]:
     try:
-        # A large package, and only for this; where it isn't installed, mypy knows nothing about it either.
-        import pyarrow.parquet  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
+        import pyarrow.parquet  # noqa: PLC0415  large
     except ImportError as error:
         raise UsageError(
             f"{reading.path.name} is a Parquet file, and the package that reads those isn't installed.",
-            next_step="Install it where Offload is installed (pip install pyarrow), or write a CSV file.",
+            next_step=INSTALL,
         ) from error
     try:
         with pyarrow.parquet.ParquetFile(reading.path) as file:

@@ -61,12 +61,15 @@ class TaskTable:
         self._rows.close()
 
     def rows(self, conditions: Sequence[Condition] = ()) -> Iterator[dict[str, Any]]:
-        """The rows that meet all conditions, each with every column.
+        """The rows that meet all conditions, each with every column; one pass at a time.
 
         Raises:
-            UsageError: a condition is about a column that isn't there.
+            UsageError: a condition is about a column that isn't there; at once, before the first row.
         """
         demand_columns(conditions, self.columns)
+        return self._that_meet(conditions)
+
+    def _that_meet(self, conditions: Sequence[Condition]) -> Iterator[dict[str, Any]]:
         self._rows.seek(0)
         empty = dict.fromkeys(self.columns)
         for line in self._rows:

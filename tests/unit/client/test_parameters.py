@@ -7,6 +7,7 @@ import sys
 import tracemalloc
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 
 from offload.cli.over import spread
@@ -116,6 +117,24 @@ def test_a_parquet_file_without_its_package_says_what_to_install(here, monkeypat
     with pytest.raises(UsageError, match="isn't installed") as caught:
         look_at("runs.parquet", here)
     assert "pip install pyarrow" in caught.value.next_step
+
+
+def test_the_rows_of_a_parquet_file_are_read_as_text(here):
+    columns = {"n": [1, 2, 3], "x": [0.5, None, 1e-3], "on": [True, False, None], "word": ["a", "b c", "ü"]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), here / "runs.parquet")
+    found = look_at("runs.parquet", here)
+    assert (found.rows, found.columns) == (3, ("n", "x", "on", "word"))
+    assert list(rows_of(found)) == [
+        ["1", "0.5", "true", "a"],
+        ["2", "", "false", "b c"],
+        ["3", "0.001", "", "ü"],
+    ]
+
+
+def test_a_parquet_file_that_is_none_is_told(here):
+    (here / "runs.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(UsageError, match="can't be read"):
+        look_at("runs.parquet", here)
 
 
 def test_a_large_table_is_never_in_memory(here):

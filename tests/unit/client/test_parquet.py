@@ -1,0 +1,67 @@
+"""Rows as Parquet, read back by the package that others read it with."""
+
+from __future__ import annotations
+
+import sys
+
+import pyarrow.parquet
+import pytest
+
+from offload.client.parquet import write_parquet
+from offload.errors import UsageError
+
+ROWS = [
+    {"task": 1, "loss": 1, "good": True, "mixed": "a", "large": 1, "more": {"a": [1]}, "none": None},
+    {"task": 2, "loss": 0.5, "good": None, "mixed": 2, "large": 1 << 70, "more": None, "none": None},
+]
+
+
+def test_each_column_gets_the_type_that_all_of_its_cells_have(tmp_path):
+    path = tmp_path / "runs.parquet"
+    assert write_parquet(path, list(ROWS[0]), lambda: iter(ROWS)) == 2
+    table = pyarrow.parquet.read_table(path)
+    assert {field.name: str(field.type) for field in table.schema} == {
+        "task": "int64",
+        "loss": "double",
+        "good": "bool",
+        "mixed": "string",
+        "large": "string",
+        "more": "string",
+        "none": "string",
+    }
+    assert table.to_pylist() == [
+        {"task": 1, "loss": 1.0, "good": True, "mixed": "a", "large": "1", "more": '{"a":[1]}', "none": None},
+        {
+            "task": 2,
+            "loss": 0.5,
+            "good": None,
+            "mixed": "2",
+            "large": str(1 << 70),
+            "more": None,
+            "none": None,
+        },
+    ]
+
+
+def test_many_rows_are_written_in_groups(tmp_path):
+    path = tmp_path / "runs.parquet"
+    assert write_parquet(path, ["n"], lambda: ({"n": number} for number in range(25_000))) == 25_000
+    assert pyarrow.parquet.ParquetFile(path).num_row_groups == 3
+
+
+def test_no_rows_are_a_file_with_columns(tmp_path):
+    path = tmp_path / "runs.parquet"
+    assert write_parquet(path, ["n"], lambda: iter(())) == 0
+    assert pyarrow.parquet.read_table(path).column_names == ["n"]
+
+
+def test_a_place_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(UsageError, match="can't be written"):
+        write_parquet(tmp_path / "no" / "runs.parquet", ["n"], lambda: iter(()))
+
+
+def test_without_the_package_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UsageError, match="needs the package pyarrow") as caught:
+        write_parquet(tmp_path / "runs.parquet", ["n"], lambda: iter(()))
+    assert "pip install pyarrow" in caught.value.next_step
