@@ -272,6 +272,7 @@ def test_a_rerun_may_be_of_some_tasks_and_with_more_memory(service):
     ("body", "said"),
     [
         ({"tasks": {"ranges": [[3, 4, 1]]}}, "The job has no task 4."),
+        ({"tasks": {"ranges": [[0, 0, 1]]}}, "The job has no task 0."),
         ({"tasks": {"ranges": []}}, "there is at least one"),
         ({"memory": 0}, "Memory is from 1"),
         ({"memory": "8Gi"}, "memory"),

@@ -21,7 +21,7 @@ from offload.client.parquet import write_parquet
 from offload.client.task_table import TaskTable
 from offload.errors import UsageError
 from offload.model.resources import format_duration, format_memory
-from offload.wire.codec import encode
+from offload.wire.codec import encode, text_of
 
 _SHOWN: Final = 100
 """Rows that are shown without --csv or --json."""
@@ -73,16 +73,15 @@ def table_command(
         with progress(Terminal(), f"{job_id} reading its tasks"):
             found = TaskTable(api.tasks(job_id), names)
     with found:
-        rows = found.rows(wanted)
         if parquet is not None:
             count = write_parquet(parquet, found.columns, lambda: found.rows(wanted))
             click.echo(f"{parquet}: {number_of(count, 'row')}")
         elif as_csv:
-            _print_csv(found.columns, rows)
+            _print_csv(found.columns, found.rows(wanted))
         elif as_json:
-            _print_json(rows)
+            _print_json(found.rows(wanted))
         else:
-            _print_text(job_id, found.columns, rows)
+            _print_text(job_id, found.columns, found.rows(wanted))
 
 
 def _print_csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
@@ -120,6 +119,4 @@ def _words(name: str, value: Any) -> str:
 
 
 def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else encode(value).decode()
+    return "" if value is None else text_of(value)

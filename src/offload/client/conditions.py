@@ -1,6 +1,7 @@
 """Conditions on the rows of a table: ``state==failed``, ``lr<0.1``, ``peak_memory>=1e9``.
 
-Numbers are compared as numbers, anything else as text. An empty cell meets no condition but ``!=``.
+Numbers are compared as numbers, anything else as the text that is shown. An empty cell meets no condition
+but ``!=``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from offload.errors import UsageError
+from offload.wire.codec import text_of
 
 _COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "==": operator.eq,
@@ -49,7 +51,7 @@ class Condition:
         compare = _COMPARE[self.sign]
         if one is not None and other is not None:
             return compare(one, other)
-        return compare(_text(cell), self.value)
+        return compare(text_of(cell), self.value)
 
 
 def parse_conditions(texts: Sequence[str]) -> list[Condition]:
@@ -84,7 +86,3 @@ def _number(cell: Any) -> float | None:
         return float(cell)
     except ValueError:
         return None
-
-
-def _text(cell: Any) -> str:
-    return str(cell).lower() if isinstance(cell, bool) else str(cell)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from offload.errors import UsageError
-from offload.wire.codec import encode
+from offload.wire.codec import text_of
 
 _GROUP: Final = 10_000
 """Rows that are in memory at a time."""
@@ -78,6 +78,7 @@ def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _cell(value: Any, kind: str) -> Any:
-    if value is None or kind != "text" or isinstance(value, str):
-        return value
-    return encode(value).decode()
+    if value is None:
+        return None
+    # What a column of numbers can't hold exactly, pyarrow would refuse.
+    return float(value) if kind == "float" else text_of(value) if kind == "text" else value

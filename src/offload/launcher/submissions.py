@@ -105,8 +105,9 @@ def _changed(spec: Spec, again: Rerun) -> Spec:
     if again.tasks is None:
         return spec
     _check_array(again.tasks)
-    if strange := next((index for index in again.tasks if index not in spec.array), None):
-        raise UsageError(f"The job has no task {strange}.", next_step=f"Its tasks are {spec.array}.")
+    # Asking the array about each would take as many steps as there are pairs of ranges.
+    if strange := set(again.tasks).difference(spec.array):
+        raise UsageError(f"The job has no task {min(strange)}.", next_step=f"Its tasks are {spec.array}.")
     return replace(spec, array=again.tasks)
 
 

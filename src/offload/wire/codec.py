@@ -20,6 +20,11 @@ def encode(value: object) -> bytes:
     return msgspec.json.encode(value)
 
 
+def text_of(value: object) -> str:
+    """A text as it is, anything else as JSON: what a cell of a table shows."""
+    return value if isinstance(value, str) else encode(value).decode()
+
+
 def to_builtins(value: object) -> Any:
     """The same as :func:`encode`, as dicts and lists."""
     return msgspec.to_builtins(value)

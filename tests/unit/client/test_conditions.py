@@ -7,7 +7,15 @@ import pytest
 from offload.client.conditions import demand_columns, parse_conditions
 from offload.errors import UsageError
 
-ROW = {"state": "failed", "lr": "0.10", "loss": 2, "good": True, "note": None, "name of it": "a=b"}
+ROW = {
+    "state": "failed",
+    "lr": "0.10",
+    "loss": 2,
+    "good": True,
+    "note": None,
+    "name of it": "a=b",
+    "list": [1, "a"],
+}
 
 
 @pytest.mark.parametrize(
@@ -23,6 +31,7 @@ ROW = {"state": "failed", "lr": "0.10", "loss": 2, "good": True, "note": None, "
         "note!=x",
         "name of it==a=b",
         "state>a",
+        'list==[1,"a"]',
     ],
 )
 def test_a_condition_that_holds(text):

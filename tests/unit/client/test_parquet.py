@@ -43,6 +43,13 @@ def test_each_column_gets_the_type_that_all_of_its_cells_have(tmp_path):
     ]
 
 
+def test_a_whole_number_that_a_column_of_numbers_cannot_hold_exactly_is_the_nearest_one(tmp_path):
+    path = tmp_path / "runs.parquet"
+    rows = [{"n": 0.5}, {"n": (1 << 60) + 1}]
+    assert write_parquet(path, ["n"], lambda: iter(rows)) == 2
+    assert pyarrow.parquet.read_table(path).to_pylist() == [{"n": 0.5}, {"n": float(1 << 60)}]
+
+
 def test_many_rows_are_written_in_groups(tmp_path):
     path = tmp_path / "runs.parquet"
     assert write_parquet(path, ["n"], lambda: ({"n": number} for number in range(25_000))) == 25_000
