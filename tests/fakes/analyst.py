@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -106,11 +105,12 @@ class Analyst(Person):
         What the launcher deletes is gone in seconds, but what that owned goes when the cluster's own garbage
         collector comes to it, and after an outage of the API server that has to begin anew.
         """
-        deadline = time.monotonic() + seconds
-        while left := self.objects(job):
-            names = [f"{one['kind']} {one['metadata']['name']} {one['metadata']}" for one in left]
-            assert time.monotonic() < deadline, f"after {seconds:g} s there still is: {'; '.join(names)}"
-            time.sleep(0.2)
+
+        def what() -> str:
+            left = [f"{one['kind']} {one['metadata']}" for one in self.objects(job)]
+            return f"the namespace to be clean; there still is: {'; '.join(left)}"
+
+        wait_until(lambda: not self.objects(job), seconds=seconds, what=what)
 
     def kubectl(self, *words: str, **options: Any) -> str:
         """Ask the cluster as its administrator."""

@@ -16,11 +16,15 @@ from typing import Any
 OFFLOAD = str(Path(sys.executable).with_name("offload"))
 
 
-def wait_until(condition: Callable[[], Any], *, seconds: float = 30.0, what: str = "") -> Any:
-    """The first true value of ``condition``; fails when there is none in time."""
+def wait_until(
+    condition: Callable[[], Any], *, seconds: float = 30.0, what: str | Callable[[], str] = ""
+) -> Any:
+    """The first true value of ``condition``; fails when there is none in time, and says ``what`` then."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what or condition}"
+        if time.monotonic() >= deadline:
+            told = what() if callable(what) else what
+            raise AssertionError(f"waited {seconds:g} s in vain for {told or condition}")
         time.sleep(0.02)
     return found
 

@@ -174,10 +174,14 @@ def rerun_command(
     and its parameters.
     """
     with connect() as api:
-        before = api.job(job_id)
-        tasks = choose_failed(api, before, causes) if failed or causes else None
-        amount = None if memory is None else memory_of(memory, before)
-        job = api.rerun(job_id, Rerun(tasks=tasks, memory=amount))
+        again = Rerun()
+        if failed or causes or memory is not None:
+            before = api.job(job_id)
+            again = Rerun(
+                tasks=choose_failed(api, before, causes) if failed or causes else None,
+                memory=None if memory is None else memory_of(memory, before),
+            )
+        job = api.rerun(job_id, again)
     if as_json:
         print_json(job)
     else:

@@ -35,13 +35,12 @@ class Array:
         """The array of these indices, ascending, in as few ranges as one pass finds."""
         ranges: list[tuple[int, int, int]] = []
         for index in sorted(set(indices)):
-            first, last, step = ranges[-1] if ranges else (index, index, 1)
-            if index == last + step and ranges:
-                ranges[-1] = (first, index, step)
-            elif ranges and first == last:  # two are a range of any step, if a third one follows
-                ranges[-1] = (first, index, index - first)
-            else:
-                ranges.append((index, index, 1))
+            if ranges:
+                first, last, step = ranges[-1]
+                if first == last or index == last + step:  # two are a range of any step, if a third follows
+                    ranges[-1] = (first, index, index - last)
+                    continue
+            ranges.append((index, index, 1))
         return cls(tuple(one for part in ranges for one in _settled(*part)))
 
     def __iter__(self) -> Iterator[int]:

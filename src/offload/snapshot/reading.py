@@ -48,7 +48,14 @@ def read_chunks(root: bytes, node: Node) -> Iterator[bytes]:
         FileChanged: it isn't what the walk saw.
         SnapshotUnreadableError: it can't be read.
     """
-    descriptor = _open(root, node)
+    # Without O_NONBLOCK, a pipe put in the file's place would wait for a writer.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(os.path.join(root, node.path), flags)
+    except OSError as error:
+        if error.errno in _REPLACED:
+            raise FileChanged(node.path) from error
+        raise unreadable_error([node.path]) from error
     try:
         _demand_same(descriptor, node)
         left = node.fingerprint.size
@@ -58,31 +65,6 @@ def read_chunks(root: bytes, node: Node) -> Iterator[bytes]:
         _demand_same(descriptor, node)
     finally:
         os.close(descriptor)
-
-
-def read_small(root: bytes, node: Node) -> bytes:
-    """All bytes of a file that has 1 MiB at most; raises as :func:`read_chunks`."""
-    descriptor = _open(root, node)
-    try:
-        _demand_same(descriptor, node)
-        data = _read(descriptor, node.fingerprint.size, node)
-        _demand_same(descriptor, node)
-    finally:
-        os.close(descriptor)
-    if len(data) != node.fingerprint.size:
-        raise FileChanged(node.path)
-    return data
-
-
-def _open(root: bytes, node: Node) -> int:
-    # Without O_NONBLOCK, a pipe put in the file's place would wait for a writer.
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    try:
-        return os.open(os.path.join(root, node.path), flags)
-    except OSError as error:
-        if error.errno in _REPLACED:
-            raise FileChanged(node.path) from error
-        raise unreadable_error([node.path]) from error
 
 
 def _read(descriptor: int, size: int, node: Node) -> bytes:

@@ -25,7 +25,7 @@ from offload.model.manifest import Entry, Kind, Manifest, digest_of
 from offload.snapshot.fingerprint import settled
 from offload.snapshot.guard import DEFAULT_LIMIT, check_size
 from offload.snapshot.own import own_paths
-from offload.snapshot.reading import FileChanged, hash_file, read_small, unreadable_error
+from offload.snapshot.reading import FileChanged, hash_file, read_chunks, unreadable_error
 from offload.snapshot.sending import SMALL, Asked, Meter, Progress, SmallFiles, send_files
 from offload.snapshot.statcache import StatCache
 from offload.snapshot.walk import Node, Tree, walk
@@ -172,7 +172,7 @@ class _Taking:
     def _read_one(self, node: Node, small: SmallFiles) -> str:
         if node.fingerprint.size > SMALL:
             return hash_file(self._root, node)
-        data = read_small(self._root, node)
+        data = b"".join(read_chunks(self._root, node))
         digest = digest_of(data)
         small.add(digest, data)
         return digest

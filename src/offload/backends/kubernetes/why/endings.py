@@ -54,10 +54,10 @@ _STATUSES: Final = {
     "UnexpectedAdmissionError": (ReasonCode.RUNNER_LOST, "Its node couldn't give it what was promised."),
 }
 _EVENTS: Final = {
-    "Preempted": (ReasonCode.PREEMPTED, "Work of higher priority needed its place."),
-    "Preempting": (ReasonCode.PREEMPTED, "A part of the cluster itself needed its place."),
+    "Preempted": _DISRUPTIONS["PreemptionByScheduler"],
+    "Preempting": _STATUSES["Preempting"],
     "TaintManagerEviction": _DISRUPTIONS["DeletionByTaintManager"],
-    "NodeNotReady": (ReasonCode.NODE_LOST, "Its node doesn't answer any more."),
+    "NodeNotReady": _STATUSES["NodeLost"],
     "ScaleDown": (ReasonCode.EVICTED, "The cluster removed its node, to have fewer."),
 }
 _OUSTED: Final = ("Evicted", "Preempted", "Preempting", "TaintManagerEviction", "ScaleDown")
