@@ -53,6 +53,8 @@ class FakeLauncher:
 
     Attributes:
         completions: by lease token, in the order in which they came.
+        returned: leases that were given back.
+        batch: leases that a runner may hold.
         frames: by (task, attempt).
         saved: manifests of checkpoints, by lease token.
         requests: paths of all calls.
@@ -70,6 +72,8 @@ class FakeLauncher:
         self.hellos: list[Hello] = []
         self.runners_of: dict[str, str] = {}
         self.pending: list[Lease] = []
+        self.returned: list[Lease] = []
+        self.batch = 1
         self.leased: dict[str, tuple[str, Lease]] = {}
         self.orders: dict[str, OrderKind] = {}
         self.told: list[Order] = []
@@ -198,6 +202,8 @@ class FakeLauncher:
             self.changed.notify_all()
             for completion in request.completions:
                 self.completions.setdefault(completion.token, completion)
+            for token in request.returned:
+                self.returned.append(self.leased.pop(token)[1])
             while True:
                 if self.released:
                     raise PoolReleasedError("The job is over.")
@@ -218,7 +224,9 @@ class FakeLauncher:
                 if token not in self.lost:
                     self.pending.insert(0, lease)
         leases = []
-        while self.pending and len(leases) < request.free_slots:
+        ahead = request.ahead and self.batch - 1
+        held = [token for token in request.holding if token in self.leased]
+        while self.pending and len(held) + len(leases) < request.free_slots + ahead:
             lease = self.pending.pop(0)
             self.leased[lease.token] = (request.runner, lease)
             self.runners_of[lease.token] = request.runner
@@ -230,7 +238,7 @@ class FakeLauncher:
         ]
         if self.stopping and not leases and not request.holding:
             orders.append(Order(kind=OrderKind.STOP))
-        settled = tuple(one.token for one in request.completions) if self.settle else ()
+        settled = (*(one.token for one in request.completions), *request.returned) if self.settle else ()
         return LeaseResponse(leases=tuple(leases), orders=tuple(orders), settled=settled)
 
     def save(self, token: str, digest: str) -> None:

@@ -17,6 +17,7 @@ from typing import Final
 from offload.errors import ProtocolError
 from offload.launcher.clock import Clock
 from offload.launcher.hub import Hub
+from offload.launcher.paces import Paces
 from offload.model.ids import RunnerId, job_of_pool, pool_of_runner
 from offload.store import jobs, leases, pools
 from offload.store.engine import Store
@@ -39,6 +40,7 @@ class Desk:
         self._ttl = ttl
         self._poll = poll
         self._newest: dict[str, object] = {}
+        self._paces = Paces()
 
     async def hello(self, hello: Hello) -> Welcome:
         """Welcome a runner.
@@ -84,6 +86,7 @@ class Desk:
             PoolReleasedError: the runner's pool is done, or the runner was seen to have ended.
         """
         job = job_of_pool(pool_of_runner(RunnerId(request.runner)))
+        self._paces.note(job, request.completions)
         topics = [f"desk:{job}", f"runner:{request.runner}"]
         if request.free_slots:
             topics.append(f"idle:{job}")
@@ -92,7 +95,7 @@ class Desk:
         deadline = loop.time() + self._poll * random.uniform(*_SPREAD)  # noqa: S311  guards nothing
         with self._newest_call(request.runner) as call, self._hub.listen(*topics) as bell:
             while self._newest.get(request.runner) is call:
-                response = await self._exchange(request)
+                response = await self._exchange(request, self._paces.slowest(job))
                 if response != LeaseResponse() or self._hub.stopping:
                     return response
                 if not await bell.wait(deadline - loop.time()):
@@ -110,8 +113,8 @@ class Desk:
             if self._newest.get(runner) is call:
                 del self._newest[runner]
 
-    async def _exchange(self, request: LeaseRequest) -> LeaseResponse:
-        done = await self._store.run(leases.exchange, request, self._clock.now(), self._ttl)
+    async def _exchange(self, request: LeaseRequest, slowest: float | None) -> LeaseResponse:
+        done = await self._store.run(leases.exchange, request, self._clock.now(), self._ttl, slowest)
         if done.changed:
             self._hub.job_changed(done.job, idle=done.concerns_others)
         return done.response

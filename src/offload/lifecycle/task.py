@@ -8,7 +8,8 @@ for a lease that the task no longer has. That is the whole defence against late,
 
     pending ──Granted──▶ running ──Completed──▶ succeeded | failed | cancelled
        ▲                    │
-       └── retry, or Lost ──┘
+       └─ retry, Lost, ─────┘
+          or Returned
 """
 
 from __future__ import annotations
@@ -60,10 +61,12 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The runner that held ``token`` reports how the attempt ended."""
+    """The runner that held ``token`` reports how the attempt ended: ``age`` seconds ago, after ``took``."""
 
     token: str
     outcome: Outcome
+    took: float | None = None
+    age: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,13 @@ class Lost:
 
     token: str
     reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The runner that held ``token`` gives the lease back: it has not begun the attempt and never will."""
+
+    token: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +98,7 @@ class Refused:
     reason: Reason
 
 
-TaskEvent = Granted | Completed | Lost | CancelRequested | Refused
+TaskEvent = Granted | Completed | Lost | Returned | CancelRequested | Refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,20 +118,26 @@ class Decision:
 
 def decide(task: TaskFacts, wish: Wish, event: TaskEvent) -> Decision | None:
     """What ``event`` makes of ``task``; None when it is void."""
-    if task.state.is_terminal:
+    if task.state.is_terminal or _is_void(task, event):
         return None
     match event:
         case Granted(token):
             return _grant(task, wish, token)
-        case Completed(token, outcome):
-            return _complete(task, wish, outcome) if task.token == token else None
-        case Lost(token, reason):
-            return _end_lost(task, wish, reason) if task.token == token else None
-        case CancelRequested(reason):
-            return _end_pending(task, State.CANCELLED, reason)
-        case Refused(reason):
-            return _end_pending(task, State.FAILED, reason)
+        case Completed(outcome=outcome):
+            return _complete(task, wish, outcome)
+        case Lost(reason=reason):
+            return _end_lost(task, wish, reason)
+        case Returned():
+            return _take_back(task)
+        case CancelRequested(reason) | Refused(reason):
+            state = State.FAILED if isinstance(event, Refused) else State.CANCELLED
+            return _end_pending(task, state, reason)
     assert_never(event)
+
+
+def _is_void(task: TaskFacts, event: TaskEvent) -> bool:
+    """Whether it speaks for a lease that the task doesn't have (any more)."""
+    return isinstance(event, (Completed, Lost, Returned)) and event.token != task.token
 
 
 CANCELLED_BEFORE_START: Final = Reason(
@@ -136,6 +152,11 @@ def _grant(task: TaskFacts, wish: Wish, token: str) -> Decision | None:
     if task.state is not State.PENDING or wish.target is not Target.DONE:
         return None
     return Decision(task=replace(task, state=State.RUNNING, attempts=task.attempts + 1, token=token))
+
+
+def _take_back(task: TaskFacts) -> Decision:
+    """As if the lease had never been granted: the next attempt gets the same number."""
+    return Decision(task=replace(_ended(task, State.PENDING), attempts=task.attempts - 1))
 
 
 def _end_pending(task: TaskFacts, state: State, reason: Reason) -> Decision | None:

@@ -1,8 +1,12 @@
 """The runner's side of the launcher's lease desk: one thread that makes every lease call.
 
-It brings attempts and orders, renews what is held, and repeats completions until they are settled. Whenever
+It brings leases and orders, renews what is held, and repeats completions until they are settled. Whenever
 there is something new to say, the long poll under way is given up and a fresh one says it. The main thread
 waits for news on a file descriptor, so that a signal can't be missed.
+
+Short tasks are leased many at a time. As long as leases wait in the queue there is no long poll: what has
+ended is gathered for a moment and told in one call, which brings more before the queue is empty. When the
+attempt under way proves to be a long one, the leases behind it are given back, for others to begin.
 """
 
 from __future__ import annotations
@@ -12,11 +16,11 @@ import select
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 from typing import Final
 
 from offload.errors import OffloadError
 from offload.model.outcome import Outcome
-from offload.model.reasons import Reason, ReasonCode
 from offload.runner.execute import Control
 from offload.runner.patience import PREFIX, Dismissed, Patience
 from offload.runner.verdict import Cause
@@ -33,12 +37,14 @@ from offload.wire.runner_protocol import (
 
 _SLACK: Final = 30.0
 """Seconds beyond the launcher's poll after which a silent connection counts as broken."""
-_NOT_STARTED: Final = Outcome(
-    exit_status=None,
-    reason=Reason(code=ReasonCode.EVICTED, sentence="The cluster ended the runner before the script began."),
-)
 _QUICK: Final = 0.05
 """Seconds; an empty answer that came faster was outdated, and asking at once again would spin."""
+_GATHER: Final = 0.05
+"""Seconds that a completion waits for others while leases wait in the queue."""
+_LONG: Final = 1.0
+"""Seconds after which the leases behind an attempt are given back."""
+_AHEAD: Final = 63
+"""Leases beyond the one that can begin."""
 
 
 class Desk(threading.Thread):
@@ -54,10 +60,15 @@ class Desk(threading.Thread):
         self._patience = patience
         self._timeout = poll + _SLACK
         self._lock = threading.Lock()
-        self._granted: deque[Lease] = deque()
+        self._queue: deque[Lease] = deque()
+        self._few = 0
+        self._began = 0.0
         self._holding: dict[str, Control] = {}
         self._cancelling: set[str] = set()
-        self._completions: dict[str, Completion] = {}
+        self._completions: dict[
+            str, Completion
+        ] = {}  # their age is the time of their end until they are sent
+        self._returned: set[str] = set()
         self._stopping = False
         self._silent = False
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -70,8 +81,11 @@ class Desk(threading.Thread):
         """The next attempt; blocks until there is one. None: there will be no more."""
         while True:
             with self._lock:
-                if self._granted and not self._stopping:
-                    lease = self._granted.popleft()
+                if self._queue and not self._stopping:
+                    lease = self._queue.popleft()
+                    self._began = time.monotonic()
+                    if self._completions and len(self._queue) <= self._few:
+                        os.eventfd_write(self._wake, 1)
                     return lease, self._holding[lease.token]
                 if self._stopping:
                     return None
@@ -80,7 +94,8 @@ class Desk(threading.Thread):
 
     def complete(self, token: str, outcome: Outcome) -> None:
         """Tell the launcher how an attempt ended, until it is settled."""
-        self._forget(token, Completion(token=token, outcome=outcome))
+        now = time.monotonic()
+        self._forget(token, Completion(token=token, outcome=outcome, took=now - self._began, age=now))
 
     def drop(self, token: str) -> None:
         """Say no more about this attempt."""
@@ -91,7 +106,9 @@ class Desk(threading.Thread):
             self._holding.pop(token).close()
             if completion is not None:
                 self._completions[token] = completion
-        os.eventfd_write(self._wake, 1)
+            can_wait = self._queue and not self._stopping
+        if not can_wait:
+            os.eventfd_write(self._wake, 1)
 
     def evict(self) -> None:
         """End what runs, with grace, and take no more. Safe in a signal handler: it takes no lock."""
@@ -107,16 +124,19 @@ class Desk(threading.Thread):
         os.eventfd_write(self._wake, 1)
 
     def decline(self) -> None:
-        """Give back leases that came but will not be started, because the runner ends."""
+        """Give back leases that came but will not be begun, because the runner ends."""
         with self._lock:
-            while self._granted:
-                self._refuse(self._granted.popleft())
+            self._give_back()
         os.eventfd_write(self._wake, 1)
 
-    def _refuse(self, lease: Lease) -> None:
+    def _give_back(self) -> None:
+        while self._queue:
+            self._return(self._queue.popleft())
+
+    def _return(self, lease: Lease) -> None:
         if control := self._holding.pop(lease.token, None):
             control.close()
-        self._completions[lease.token] = Completion(token=lease.token, outcome=_NOT_STARTED)
+        self._returned.add(lease.token)
 
     def lose(self, token: str) -> None:
         """The launcher said elsewhere that this lease is lost."""
@@ -130,6 +150,7 @@ class Desk(threading.Thread):
             self._stopping = True
             self.problem = self.problem or problem
             self._completions.clear()
+            self._returned.clear()
             for control in self._holding.values():
                 control.want(Cause.DROP)
         os.eventfd_write(self._news, 1)
@@ -150,10 +171,12 @@ class Desk(threading.Thread):
 
     def _finished(self) -> bool:
         with self._lock:
-            settled = self._stopping and not self._holding and not self._completions
-            return settled or self._silent
+            is_open = self._holding or self._completions or self._returned
+            return self._silent or (self._stopping and not is_open)
 
     def _turn(self, connection: Connection) -> None:
+        if self._queue and not self._gather():
+            return
         began = time.monotonic()
         try:
             response = self._patience.call(lambda: self._ask(connection))
@@ -163,19 +186,36 @@ class Desk(threading.Thread):
         if response == LeaseResponse() and time.monotonic() - began < _QUICK:
             time.sleep(_QUICK)
 
+    def _gather(self) -> bool:
+        """Let some attempts end, unless it is urgent; whether there is something to settle."""
+        if select.select([self._wake], [], [], _GATHER)[0]:
+            os.eventfd_read(self._wake)
+        with self._lock:
+            if self._stopping or time.monotonic() - self._began > _LONG:
+                self._give_back()
+            return bool(self._completions or self._returned)
+
     def _ask(self, connection: Connection) -> LeaseResponse:
         if select.select([self._wake], [], [], 0)[0]:
             os.eventfd_read(self._wake)
-        answer = connection.request("POST", f"{PREFIX}/lease", encode(self._request()), wake=self._wake)
+        request = self._request()
+        is_long_poll = not (request.completions or request.returned)
+        wake = self._wake if is_long_poll else None  # the others are answered at once
+        answer = connection.request("POST", f"{PREFIX}/lease", encode(request), wake=wake)
         return decode(answer.read(), LeaseResponse)
 
     def _request(self) -> LeaseRequest:
         with self._lock:
+            now = time.monotonic()
+            idle = not self._holding and not self._stopping
+            is_quick = bool(self._completions) and now - self._began < _LONG
             return LeaseRequest(
                 runner=self._runner,
-                free_slots=int(not self._holding and not self._stopping),
+                free_slots=int(idle),
+                ahead=_AHEAD if idle or (is_quick and not self._stopping) else 0,
                 holding=tuple(self._holding),
-                completions=tuple(self._completions.values()),
+                completions=tuple(replace(one, age=now - one.age) for one in self._completions.values()),
+                returned=tuple(self._returned),
                 cancelling=tuple(self._cancelling & self._holding.keys()),
             )
 
@@ -183,12 +223,14 @@ class Desk(threading.Thread):
         with self._lock:
             for token in response.settled:
                 self._completions.pop(token, None)
+                self._returned.discard(token)
             for lease in response.leases:
                 if self._stopping:  # it was under way when the runner was told to end
-                    self._refuse(lease)
+                    self._return(lease)
                 elif lease.token not in self._holding:
                     self._holding[lease.token] = Control()
-                    self._granted.append(lease)
+                    self._queue.append(lease)
+            self._few = len(self._queue) // 4
             for order in response.orders:
                 self._obey(order)
         os.eventfd_write(self._news, 1)
@@ -199,6 +241,11 @@ class Desk(threading.Thread):
             return
         if order.kind is OrderKind.DROP:
             self._completions.pop(order.token, None)
+        waiting = next((lease for lease in self._queue if lease.token == order.token), None)
+        if waiting:
+            self._queue.remove(waiting)
+            self._return(waiting)
+            return
         if control := self._holding.get(order.token):
             control.want(Cause.CANCEL if order.kind is OrderKind.CANCEL else Cause.DROP)
             self._cancelling.add(order.token)

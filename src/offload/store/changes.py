@@ -14,14 +14,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, case, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, case, delete, update
 
-from offload.lifecycle.task import Completed, Decision, TaskEvent, TaskFacts, Wish, decide
+from offload.lifecycle.task import Completed, Decision, Returned, TaskEvent, TaskFacts, Wish, decide
 from offload.model.ids import RunnerId
 from offload.model.states import AttemptState, State, Target
 from offload.store import events, jobs, manifests
 from offload.store.schema import attempts, tasks
 from offload.store.views import to_text
+
+
+def _later(one: ColumnElement[float], other: ColumnElement[float]) -> ColumnElement[float]:
+    return case((one > other, one), else_=other)
+
 
 _MOVE: Final = (
     update(tasks)
@@ -50,13 +55,15 @@ _MOVE: Final = (
         }
     )
 )
+_BEGAN: Final = _later(attempts.c.started, bindparam("began"))
 _END: Final = (
     update(attempts)
     .where(attempts.c.token == bindparam("of_token"))
     .values(
         state=bindparam("new_state"),
-        # A clock that was set back ends nothing before it began.
-        ended=case((attempts.c.started > bindparam("now"), attempts.c.started), else_=bindparam("now")),
+        # A clock that was set back begins nothing before it was leased, and ends nothing before it began.
+        started=_BEGAN,
+        ended=_later(_BEGAN, bindparam("ended_at")),
         reason=bindparam("new_reason"),
         exit_status=bindparam("new_exit_status"),
         use=bindparam("new_use"),
@@ -120,6 +127,7 @@ def apply(
     moved = connection.execute(_MOVE, [_columns(change, holder) for change in made])
     assert moved.rowcount == len(made), "a row that was read for update changed all the same"
     _end_attempts(connection, made, now)
+    _forget_attempts(connection, made)
     events.record_all(connection, job.id, now, [told for change in made for told in _told(change)])
     counted: Counter[State] = Counter()
     for change in made:
@@ -164,7 +172,8 @@ def _end_attempts(connection: Connection, made: Sequence[Change], now: float) ->
             continue
         values: dict[str, Any] = {
             "of_token": change.row.token,
-            "now": now,
+            "began": 0.0,
+            "ended_at": now,
             "new_state": change.decision.attempt,
             "new_reason": to_text(change.decision.reason),
             "new_exit_status": None,
@@ -173,12 +182,26 @@ def _end_attempts(connection: Connection, made: Sequence[Change], now: float) ->
         if isinstance(change.event, Completed):
             outcome = change.event.outcome
             values |= {"new_exit_status": outcome.exit_status, "new_use": to_text(outcome.use)}
+            values |= _times(change.event, now)
             if outcome.results:
                 needed.append(outcome.results)
         ended.append(values)
     if ended:
         connection.execute(_END, ended)
         manifests.refer(connection, made[0].row.job, *needed)
+
+
+def _times(event: Completed, now: float) -> dict[str, float]:
+    """When an attempt began and ended: leased with others, it has waited for them."""
+    ended = now - event.age
+    return {"began": 0.0 if event.took is None else ended - event.took, "ended_at": ended}
+
+
+def _forget_attempts(connection: Connection, made: Sequence[Change]) -> None:
+    """Those that were given back never were."""
+    tokens = [change.row.token for change in made if isinstance(change.event, Returned)]
+    if tokens:
+        connection.execute(delete(attempts).where(attempts.c.token.in_(tokens)))
 
 
 def _told(change: Change) -> list[events.Fact]:
@@ -189,5 +212,7 @@ def _told(change: Change) -> list[events.Fact]:
     data["reason"] = decision.reason
     if task.state.is_terminal:
         return [("task_ended", change.row.task, data | {"state": task.state})]
+    if isinstance(change.event, Returned):
+        return [("task_returned", change.row.task, {})]
     kind = "attempt_lost" if decision.attempt is AttemptState.LOST else "attempt_failed"
     return [(kind, change.row.task, data)]

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from offload.model.ids import RunnerId
+from offload.lifecycle.batch import batch_size, room
+from offload.model.ids import RunnerId, pool_of_runner
 from offload.model.states import State, Target
 from offload.store import jobs, pools, tasks
 from offload.wire.runner_protocol import LeaseRequest, LeaseResponse, Order, OrderKind
-
-MAX_SLOTS: Final = 64
-"""Leases that one call brings, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +31,17 @@ class Exchange:
     concerns_others: bool
 
 
-def exchange(connection: Connection, request: LeaseRequest, now: float, ttl: float) -> Exchange:
+def exchange(
+    connection: Connection, request: LeaseRequest, now: float, ttl: float, slowest: float | None = None
+) -> Exchange:
     """Do all that a lease call asks for; doing it again changes nothing.
+
+    Args:
+        connection: to read and write with.
+        request: what the runner says.
+        now: seconds.
+        ttl: seconds after which a lease expires.
+        slowest: seconds that the slowest of the job's latest attempts took, if that is known.
 
     Raises:
         PoolReleasedError: the runner's pool is done, or the runner was seen to have ended.
@@ -42,14 +49,15 @@ def exchange(connection: Connection, request: LeaseRequest, now: float, ttl: flo
     runner = RunnerId(request.runner)
     job = pools.speaks(connection, runner, now)
     before = row = jobs.row_of(connection, job)
-    settled = tasks.settle(connection, runner, request.completions, now)
+    settled = tasks.settle(connection, runner, request.completions, now, request.returned)
     working = [token for token in request.holding if token not in settled]
     held = tasks.renew(connection, runner, working, now + ttl)
     if settled:
         row = jobs.row_of(connection, job)
     retried, ended = row.pending > before.pending, State(row.state).is_terminal
-    slots = min(request.free_slots, MAX_SLOTS)
-    leases = tasks.grant(connection, runner, slots=slots, known=working, now=now, ttl=ttl)
+    slots = _room(connection, request, row, len(working), slowest)
+    ahead = slots - request.free_slots
+    leases = tasks.grant(connection, runner, slots=slots, ahead=ahead, known=working, now=now, ttl=ttl)
     orders = _orders(request, working, held, cancelled=row.target == Target.CANCELLED)
     if slots and not held and not leases and _is_superfluous(connection, row):
         orders.append(Order(kind=OrderKind.STOP))
@@ -60,6 +68,16 @@ def exchange(connection: Connection, request: LeaseRequest, now: float, ttl: flo
         changed=bool(settled or leases),
         concerns_others=bool(settled) and (retried or ended or left_room),
     )
+
+
+def _room(
+    connection: Connection, request: LeaseRequest, job: Row[Any], held: int, slowest: float | None
+) -> int:
+    batch = 1
+    if slowest is not None and request.ahead and job.pending:
+        runners = pools.count_live(connection, pool_of_runner(RunnerId(request.runner)))
+        batch = batch_size(slowest, pending=job.pending, runners=runners)
+    return room(batch, idle=request.free_slots, ahead=request.ahead, held=held)
 
 
 def _orders(request: LeaseRequest, working: list[str], held: set[str], *, cancelled: bool) -> list[Order]:
@@ -73,4 +91,4 @@ def _is_superfluous(connection: Connection, job: Row[Any]) -> bool:
     if State(job.state).is_terminal:
         return True
     wanted = pools.wanted_of(connection, job.id)
-    return not job.pending and wanted is not None and wanted <= job.running
+    return not job.pending and wanted is not None and wanted <= tasks.count_holders(connection, job.id)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from offload.errors import PoolReleasedError
 from offload.model.ids import PoolId, RunnerId, job_of_pool, pool_of_runner
@@ -127,6 +127,14 @@ def leftovers(connection: Connection, seen: Sequence[PoolId]) -> list[PoolId]:
     kept = select(pools.c.id).where(pools.c.id.in_(seen), ~pools.c.released)
     known = set(connection.execute(kept).scalars())
     return [pool for pool in seen if pool not in known]
+
+
+def count_live(connection: Connection, pool: PoolId) -> int:
+    """How many runners of a pool said hello and weren't seen to have ended."""
+    query = select(func.count()).where(
+        runners.c.pool == pool, runners.c.hello.is_not(None), runners.c.ended.is_(None)
+    )
+    return int(connection.execute(query).scalar_one())
 
 
 def live_runners(connection: Connection, cluster: str) -> set[RunnerId]:

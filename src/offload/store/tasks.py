@@ -12,7 +12,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, distinct, func, insert, select, update
 
 from offload.errors import LeaseLostError, TaskNotFoundError
 from offload.lifecycle.task import (
@@ -21,6 +21,7 @@ from offload.lifecycle.task import (
     Granted,
     Lost,
     Refused,
+    Returned,
     TaskEvent,
     TaskFacts,
     decide,
@@ -38,9 +39,20 @@ PAGE: Final = 500
 
 
 def grant(
-    connection: Connection, runner: RunnerId, *, slots: int, known: Sequence[str], now: float, ttl: float
+    connection: Connection,
+    runner: RunnerId,
+    *,
+    slots: int,
+    known: Sequence[str],
+    now: float,
+    ttl: float,
+    ahead: int = 0,
 ) -> list[Lease]:
-    """Leases for a runner: those that it doesn't know it has, then new ones, ``slots`` at most."""
+    """Leases for a runner: those that it doesn't know it has, then new ones, ``slots`` at most.
+
+    ``ahead`` of them wait for others in the runner. A task that was tried before may take its runner down,
+    and others with it, so it never does.
+    """
     again = [_lease(connection, row) for row in _held(connection, runner) if row.token not in known]
     room = slots - len(again)
     if room <= 0:
@@ -50,7 +62,10 @@ def grant(
         return again
     limit = jobs.spec_of(job).max_running
     room = room if limit is None else min(room, limit - job.running)
-    return again if room <= 0 else again + _grant_new(connection, job, runner, room=room, now=now, ttl=ttl)
+    if room <= 0:
+        return again
+    at_once = max(1, room - ahead)
+    return again + _grant_new(connection, job, runner, room=room, at_once=at_once, now=now, ttl=ttl)
 
 
 def _held(connection: Connection, runner: RunnerId) -> Sequence[Row[Any]]:
@@ -74,13 +89,22 @@ def _checkpoint(connection: Connection, row: Row[Any]) -> str | None:
 
 
 def _grant_new(
-    connection: Connection, job: Row[Any], runner: RunnerId, *, room: int, now: float, ttl: float
+    connection: Connection,
+    job: Row[Any],
+    runner: RunnerId,
+    *,
+    room: int,
+    at_once: int,
+    now: float,
+    ttl: float,
 ) -> list[Lease]:
     pending = select(tasks).where(tasks.c.job == job.id, tasks.c.state == State.PENDING)
     pending = pending.order_by(tasks.c.position).limit(room).with_for_update(skip_locked=True)
     rows = connection.execute(pending).all()
     if len(rows) < room and jobs.begin_tasks(connection, job, room - len(rows)):
         rows = connection.execute(pending).all()
+    if any(row.attempts for row in rows):
+        rows = rows[:at_once]
     happened = [(row, Granted(secrets.token_urlsafe(18))) for row in rows]
     made = changes.apply(connection, job, happened, now, holder=(runner, now + ttl))
     leases = [
@@ -120,15 +144,22 @@ def renew(connection: Connection, runner: RunnerId, tokens: Sequence[str], expir
 
 
 def settle(
-    connection: Connection, runner: RunnerId, completions: Sequence[Completion], now: float
+    connection: Connection,
+    runner: RunnerId,
+    completions: Sequence[Completion],
+    now: float,
+    returned: Sequence[str] = (),
 ) -> list[str]:
-    """Count completions; every token is settled afterwards, since a void one has nothing left to say."""
-    told = {completion.token: completion for completion in completions}
+    """Count completions, and take back leases that were never begun.
+
+    Every token is settled afterwards, since a void one has nothing left to say.
+    """
+    told: dict[str, TaskEvent] = {token: Returned(token) for token in returned}
+    told |= {one.token: Completed(one.token, one.outcome, one.took, one.age) for one in completions}
     if told:
         held = select(tasks).where(tasks.c.token.in_(told), tasks.c.runner == runner)
         rows = connection.execute(held.with_for_update()).all()
-        happened = [(row, Completed(row.token, told[row.token].outcome)) for row in rows]
-        _happen(connection, happened, now)
+        _happen(connection, [(row, told[row.token]) for row in rows], now)
     return list(told)
 
 
@@ -180,6 +211,14 @@ def attempt_held(connection: Connection, token: str) -> tuple[str, int, int]:
     if row is None:
         raise LeaseLostError("This lease isn't held any more.")
     return row.job, row.task, row.attempts
+
+
+def count_holders(connection: Connection, job: str) -> int:
+    """How many runners hold leases of a job."""
+    held = select(func.count(distinct(tasks.c.runner)))
+    return int(
+        connection.execute(held.where(tasks.c.job == job, tasks.c.state == State.RUNNING)).scalar_one()
+    )
 
 
 def any_held(connection: Connection) -> bool:

@@ -171,9 +171,9 @@ class EventView:
         job: whose event it is.
         at: when.
         kind: ``submitted``, ``waiting``, ``task_started``, ``task_ended``, ``tasks_ended`` (all that had not
-            begun), ``attempt_lost``, ``attempt_failed``, ``runner_ended`` (before it began),
-            ``cancel_requested``, ``gave_up`` (enough had failed), ``job_started``, ``job_ended``,
-            ``results_removed``.
+            begun), ``task_returned`` (a runner gave it back unbegun), ``attempt_lost``, ``attempt_failed``,
+            ``runner_ended`` (before it began), ``cancel_requested``, ``gave_up`` (enough had failed),
+            ``job_started``, ``job_ended``, ``results_removed``.
         task: which task, if it is about one.
         data: facts by kind, for example ``state``, ``reason``, ``attempt``.
     """

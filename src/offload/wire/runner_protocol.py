@@ -2,7 +2,7 @@
 
 Every call carries the pool's bearer token and is idempotent, so the runner repeats it with back-off until
 it is answered. ``lease`` is a long poll that carries everything that is not bulk: free slots and
-completions go up; new attempts and orders come down.
+completions go up; new attempts and orders come down. A call with something to settle is answered at once.
 """
 
 from __future__ import annotations
@@ -76,10 +76,19 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """An attempt's end; repeated until the launcher has settled its token."""
+    """An attempt's end; repeated until the launcher has settled its token.
+
+    Attributes:
+        token: of its lease.
+        outcome: how it ended.
+        took: seconds from its beginning, setting up included, to its end.
+        age: seconds since its end. Two spans need no clock that both sides agree on.
+    """
 
     token: str
     outcome: Outcome
+    took: float | None = None
+    age: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,16 +97,20 @@ class LeaseRequest:
 
     Attributes:
         runner: who asks.
-        free_slots: how many more attempts it can take.
-        holding: tokens of the leases it works on; their expiry is renewed.
+        free_slots: how many more attempts it could begin now.
+        ahead: how many leases it would take beyond those, to begin them one after another.
+        holding: tokens of the leases it has; their expiry is renewed.
         completions: ends that the launcher hasn't settled yet.
+        returned: tokens of leases that it gives back, because it never began them.
         cancelling: tokens whose cancel order it already carries out, so it isn't told again.
     """
 
     runner: str
     free_slots: int
+    ahead: int = 0
     holding: tuple[str, ...] = ()
     completions: tuple[Completion, ...] = ()
+    returned: tuple[str, ...] = ()
     cancelling: tuple[str, ...] = ()
 
 
@@ -133,7 +146,7 @@ class LeaseResponse:
     """What a lease call brings: new attempts, orders, and the completions that are settled.
 
     ``settled`` lists tokens whose completion was counted, or counted before, or is void because the lease
-    was lost: in each case there is nothing left to say about it.
+    was lost, and those that were given back: in each case there is nothing left to say about it.
     """
 
     leases: tuple[Lease, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,7 @@ from offload.model.ids import pool_id
 from offload.model.outcome import Outcome
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.states import State
-from offload.store import jobs, pools
+from offload.store import jobs, pools, tasks
 from offload.wire.runner_protocol import Completion, Hello, LeaseRequest, LeaseResponse, OrderKind
 
 LOST = Reason(code=ReasonCode.RUNNER_LOST, sentence="It is gone.")
@@ -36,6 +37,79 @@ async def test_a_lease_whose_answer_was_lost_is_handed_out_again(parts):
 async def test_several_slots_are_filled_by_one_call(parts):
     runner = await parts.hello((await parts.submit("1-5")).id)
     assert [lease.task for lease in (await parts.lease(runner, 3)).leases] == [1, 2, 3]
+
+
+async def measured(parts, array: str, took: float):
+    """A job whose first tasks have succeeded, each after ``took`` seconds, and its idle runner."""
+    job = (await parts.submit(array)).id
+    runner = await parts.hello(job)
+    first = (await parts.lease(runner, 4)).leases
+    completions = [replace(done(lease), took=took) for lease in first]
+    await parts.lease(runner, completions=tuple(completions))
+    return job, runner
+
+
+async def test_short_tasks_are_leased_many_at_a_time_and_more_before_the_last_has_begun(parts):
+    _, runner = await measured(parts, "1-1000", took=0.05)
+    batch = (await parts.lease(runner, 1, ahead=63)).leases
+    assert [lease.task for lease in batch] == list(range(5, 15))
+    holding = tuple(lease.token for lease in batch)
+    more = await parts.lease(runner, ahead=63, holding=holding[5:], completions=tuple(map(done, batch[:5])))
+    assert [lease.task for lease in more.leases] == list(range(15, 20))
+    holding = (*holding[6:], *(lease.token for lease in more.leases))
+    assert (await parts.lease(runner, ahead=63, holding=holding, completions=(done(batch[5]),))).leases == ()
+
+
+async def test_long_tasks_are_leased_one_at_a_time(parts):
+    _, runner = await measured(parts, "1-1000", took=2.0)
+    assert len((await parts.lease(runner, 1, ahead=63)).leases) == 1
+
+
+async def test_how_fast_a_job_fails_says_nothing(parts):
+    job = (await parts.submit("1-1000")).id
+    runner = await parts.hello(job)
+    first = (await parts.lease(runner, 4)).leases
+    completions = tuple(replace(done(lease, 1), took=0.01) for lease in first)
+    assert len((await parts.lease(runner, 1, ahead=63, completions=completions)).leases) == 1
+
+
+async def test_a_lease_that_is_given_back_goes_to_an_idle_runner_under_the_same_number(parts):
+    job = (await parts.submit("1-2")).id
+    runner, other = await parts.hello(job), await parts.hello(job, 1)
+    await parts.store.run(pools.told, pool_id(job), 2)
+    begun, waiting = (await parts.lease(runner, 2)).leases
+    idle = asyncio.create_task(parts.lease(other, 1))
+    assert not await finished(idle)
+    answer = await parts.lease(runner, holding=(begun.token,), returned=(waiting.token,))
+    assert answer.settled == (waiting.token,)
+    [lease] = (await asyncio.wait_for(idle, 5)).leases
+    assert (lease.task, lease.attempt) == (2, 1)
+    assert lease.token != waiting.token
+    again = await parts.lease(runner, holding=(begun.token,), returned=(waiting.token,))
+    assert (again.settled, again.leases) == ((waiting.token,), ())
+    task = await parts.store.run(tasks.get, job, 2)
+    assert [attempt.number for attempt in task.attempts] == [1]
+
+
+async def test_a_task_that_was_tried_before_is_leased_alone(parts):
+    job, runner = await measured(parts, "1-1000", took=0.01)
+    batch = (await parts.lease(runner, 1, ahead=63)).leases
+    await parts.store.run(pools.ended, runner, LOST, 1.0)
+    other = await parts.hello(job, 1)
+    [alone] = (await parts.lease(other, 1, ahead=63)).leases
+    assert (alone.task, alone.attempt) == (batch[0].task, 2)
+
+
+async def test_an_attempt_began_and_ended_when_the_runner_says_and_never_before_it_was_leased(parts):
+    job = (await parts.submit("1-2")).id
+    runner = await parts.hello(job)
+    one, two = (await parts.lease(runner, 2)).leases
+    leased = parts.clock.now()
+    parts.clock.pass_(10.0)
+    told = (replace(done(one), took=3.0, age=2.0), replace(done(two), took=300.0, age=1.0))
+    await parts.lease(runner, completions=told)
+    times = [(await parts.store.run(tasks.get, job, index)).attempts[0] for index in (1, 2)]
+    assert [(one.started - leased, one.ended - leased) for one in times] == [(5.0, 8.0), (0.0, 9.0)]
 
 
 async def test_a_completion_is_settled_once_however_often_it_is_told(parts):

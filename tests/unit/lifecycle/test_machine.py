@@ -102,6 +102,19 @@ class Interleavings(RuleBasedStateMachine):
         assert held or before == after
         assert not self.do(holds, token) or not held
 
+    @rule(data=st.data())
+    def give_back(self, data):
+        """The runner swears that it hasn't begun, so it says so before anything else about the lease."""
+        held = [token for token in self.given if self.do(holds, token)]
+        if not held:
+            return
+        token = data.draw(st.sampled_from(held))
+        task, holder = self.given[token]
+        before = self.do(tasks.get, self.job, task)
+        assert self.do(tasks.settle, self.runner(holder), [], self.now, [token]) == [token]
+        after = self.do(tasks.get, self.job, task)
+        assert (after.state, after.attempts) == (State.PENDING, before.attempts[:-1])
+
     @rule(number=RUNNERS)
     def runner_gone(self, number):
         self.do(pools.ended, self.runner(number), GONE, self.now)

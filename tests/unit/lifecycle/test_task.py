@@ -12,6 +12,7 @@ from offload.lifecycle.task import (
     Granted,
     Lost,
     Refused,
+    Returned,
     TaskFacts,
     Wish,
     decide,
@@ -46,6 +47,8 @@ def ended(status: int | None, code: ReasonCode | None = None) -> Completed:
         (ended(None), DONE, State.FAILED, AttemptState.FAILED),
         (Lost("t", GONE), DONE, State.PENDING, AttemptState.LOST),
         (Lost("t", GONE), CANCELLED, State.CANCELLED, AttemptState.LOST),
+        (Returned("t"), DONE, State.PENDING, None),
+        (Returned("t"), CANCELLED, State.PENDING, None),
     ],
 )
 def test_an_end_becomes(event, wish, state, attempt):
@@ -86,14 +89,16 @@ def test_a_task_that_always_takes_its_runner_down_fails_in_the_end():
     assert decision.reason.words == GONE.sentence
 
 
-@pytest.mark.parametrize("event", [ended(0), Lost("other", GONE)])
+@pytest.mark.parametrize("event", [ended(0), Lost("other", GONE), Returned("other")])
 def test_what_speaks_for_another_lease_is_void(event):
     other = TaskFacts(state=State.RUNNING, attempts=2, token="newer")
     assert decide(other, DONE, event) is None
 
 
 @pytest.mark.parametrize("state", [s for s in State if s.is_terminal])
-@pytest.mark.parametrize("event", [Granted("t"), ended(0), Lost("t", GONE), CANCEL, Refused(GONE)])
+@pytest.mark.parametrize(
+    "event", [Granted("t"), ended(0), Lost("t", GONE), Returned("t"), CANCEL, Refused(GONE)]
+)
 def test_terminal_is_terminal(state, event):
     assert decide(TaskFacts(state=state), DONE, event) is None
 
@@ -103,6 +108,11 @@ def test_only_a_pending_task_of_a_wanted_job_is_granted():
     assert decide(TaskFacts(), CANCELLED, Granted("u")) is None
     granted = decide(TaskFacts(attempts=1), DONE, Granted("u")).task
     assert (granted.state, granted.attempts, granted.token) == (State.RUNNING, 2, "u")
+
+
+def test_a_lease_that_is_given_back_counts_as_never_granted():
+    granted = decide(TaskFacts(attempts=1, charged=1), DONE, Granted("t")).task
+    assert decide(granted, DONE, Returned("t")).task == TaskFacts(attempts=1, charged=1)
 
 
 def test_cancelling_and_refusing_end_only_what_has_not_begun():

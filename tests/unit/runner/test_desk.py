@@ -1,20 +1,64 @@
 from __future__ import annotations
 
-from offload.model.reasons import ReasonCode
+from offload.model.outcome import Outcome
 from offload.runner.desk import Desk
 from offload.runner.patience import Patience
-from offload.wire.runner_protocol import Lease, LeaseResponse
+from offload.wire.runner_protocol import Lease, LeaseResponse, Order, OrderKind
+
+
+def desk() -> Desk:
+    return Desk("runner", Patience("unix:/nowhere", "token"), poll=1.0)
+
+
+def leases(*tokens: str) -> tuple[Lease, ...]:
+    return tuple(Lease(token=token, task=1, attempt=1, expires=0.0) for token in tokens)
 
 
 def test_a_lease_that_arrives_while_the_runner_ends_is_given_back():
     """It was under way when SIGTERM came; nobody would ever start it, and the runner would wait for it."""
-    desk = Desk("runner", Patience("unix:/nowhere", "token"), poll=1.0)
-    desk.evict()
-    assert desk.next_lease() is None
-    desk.decline()
-    desk._apply(LeaseResponse(leases=(Lease(token="late", task=1, attempt=1, expires=0.0),)))
-    [completion] = desk._request().completions
-    assert (completion.token, completion.outcome.reason.code) == ("late", ReasonCode.EVICTED)
-    assert not desk._finished()
-    desk._apply(LeaseResponse(settled=("late",)))
-    assert desk._finished()
+    ending = desk()
+    ending.evict()
+    assert ending.next_lease() is None
+    ending.decline()
+    ending._apply(LeaseResponse(leases=leases("late")))
+    assert ending._request().returned == ("late",)
+    assert not ending._finished()
+    ending._apply(LeaseResponse(settled=("late",)))
+    assert ending._finished()
+
+
+def test_a_lease_in_the_queue_that_is_to_be_cancelled_is_given_back():
+    waiting = desk()
+    waiting._apply(LeaseResponse(leases=leases("first", "second", "third")))
+    begun, _ = waiting.next_lease()
+    cancel = tuple(Order(kind=OrderKind.CANCEL, token=token) for token in ("first", "second"))
+    waiting._apply(LeaseResponse(orders=cancel))
+    request = waiting._request()
+    assert (begun.token, request.returned) == ("first", ("second",))
+    assert (request.holding, request.cancelling) == (("first", "third"), ("first",))
+
+
+def test_a_runner_takes_leases_ahead_while_its_attempts_are_quick():
+    quick = desk()
+    assert (quick._request().free_slots, quick._request().ahead > 0) == (1, True)
+    quick._apply(LeaseResponse(leases=leases("first", "second")))
+    quick.next_lease()
+    assert (quick._request().free_slots, quick._request().ahead) == (0, 0)
+    quick.complete("first", Outcome(exit_status=0))
+    request = quick._request()
+    assert (request.free_slots, request.ahead > 0) == (0, True)
+    assert [one.token for one in request.completions] == ["first"]
+    quick._began -= 60.0
+    assert quick._request().ahead == 0
+
+
+def test_the_age_of_a_completion_grows_until_it_is_settled():
+    late = desk()
+    late._apply(LeaseResponse(leases=leases("one")))
+    late.next_lease()
+    late._began -= 5.0
+    late.complete("one", Outcome(exit_status=0))
+    [first], [again] = late._request().completions, late._request().completions
+    assert 5.0 <= first.took < 10.0
+    assert first.took == again.took
+    assert 0.0 <= first.age < again.age

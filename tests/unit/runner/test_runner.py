@@ -60,6 +60,44 @@ def test_a_runner_takes_task_after_task_and_leaves_no_work_behind(launcher, scri
     assert sorted(os.listdir(runner.directory)) == ["ended", "lock", "runner.json"]
 
 
+def test_leases_behind_a_task_that_proves_long_are_given_back_and_the_short_ones_reported(
+    launcher, script, start
+):
+    script("[ $OFFLOAD_TASK != 3 ] || exec sleep 600")
+    launcher.batch = 10
+    for index in range(1, 6):
+        launcher.add_task(index)
+    start()
+    launcher.wait_for(lambda: len(launcher.returned) == 2)
+    assert sorted(lease.task for lease in launcher.returned) == [4, 5]
+    assert sorted(launcher.completions) == ["lease-1-1", "lease-2-1"]
+    assert [one.outcome.exit_status for one in launcher.completions.values()] == [0, 0]
+    assert all(one.took > 0.0 for one in launcher.completions.values())
+
+
+def test_a_runner_that_is_told_to_end_gives_back_what_it_has_not_begun(launcher, script, start):
+    script("echo begun; exec sleep 600", grace=0.1)
+    launcher.batch = 4
+    for index in range(1, 5):
+        launcher.add_task(index)
+    runner = start()
+    launcher.wait_for(lambda: launcher.output() == b"begun\n")
+    runner.terminate()
+    assert launcher.completion().outcome.reason.code is ReasonCode.EVICTED
+    assert runner.wait() == 0
+    assert sorted(lease.task for lease in launcher.returned) == [2, 3, 4]
+
+
+def test_many_short_tasks_are_told_in_few_calls(launcher, script, start):
+    script("true")
+    launcher.batch = 20
+    tokens = [launcher.add_task(index) for index in range(1, 101)]
+    start()
+    launcher.wait_for(lambda: len(launcher.completions) == 100)
+    assert set(launcher.completions) == set(tokens)
+    assert sum(path.endswith("/lease") for path in launcher.requests) < 50
+
+
 def test_every_task_starts_in_a_clean_copy_and_only_changes_come_home(launcher, script, start):
     launcher.snapshot(
         {"data.csv": b"1,2\n", "same.txt": b"same", "sub": None, "run.sh": b"x"}, modes={"run.sh": 0o755}

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from offload.lifecycle.batch import MOST, batch_size, room
+
+
+@pytest.mark.parametrize(
+    ("slowest", "size"), [(None, 1), (0.0, MOST), (0.002, MOST), (0.1, 5), (0.3, 1), (3600.0, 1)]
+)
+def test_as_many_as_take_half_a_second_are_leased_together(slowest, size):
+    assert batch_size(slowest, pending=100_000, runners=2) == size
+
+
+@pytest.mark.parametrize(("pending", "runners", "size"), [(1000, 2, MOST), (40, 2, 10), (3, 2, 1), (0, 0, 1)])
+def test_towards_the_end_each_runner_gets_its_share_of_half_of_what_is_left(pending, runners, size):
+    assert batch_size(0.001, pending=pending, runners=runners) == size
+
+
+@pytest.mark.parametrize(
+    ("batch", "idle", "ahead", "held", "more"),
+    [
+        (1, 1, 63, 0, 1),
+        (1, 0, 63, 1, 0),
+        (10, 1, 63, 0, 10),
+        (10, 0, 63, 6, 0),
+        (10, 0, 63, 5, 5),
+        (10, 1, 0, 0, 1),
+        (10, 0, 0, 0, 0),
+        (1, 1000, 0, 0, MOST),
+    ],
+)
+def test_a_runner_gets_more_when_it_holds_half_of_a_batch_or_has_a_slot_idle(batch, idle, ahead, held, more):
+    assert room(batch, idle=idle, ahead=ahead, held=held) == more
