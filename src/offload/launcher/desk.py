@@ -95,10 +95,13 @@ class Desk:
         deadline = loop.time() + self._poll * random.uniform(*_SPREAD)  # noqa: S311  guards nothing
         with self._newest_call(request.runner) as call, self._hub.listen(*topics) as bell:
             while self._newest.get(request.runner) is call:
-                response = await self._exchange(request, self._paces.slowest(job))
-                if response != LeaseResponse() or self._hub.stopping:
-                    return response
-                if not await bell.wait(deadline - loop.time()):
+                done = await self._exchange(request, self._paces.slowest(job))
+                if done.response != LeaseResponse() or self._hub.stopping:
+                    return done.response
+                if (
+                    not await bell.wait(self._patience(done, deadline - loop.time()))
+                    and loop.time() >= deadline
+                ):
                     break
         return LeaseResponse()
 
@@ -113,8 +116,12 @@ class Desk:
             if self._newest.get(runner) is call:
                 del self._newest[runner]
 
-    async def _exchange(self, request: LeaseRequest, slowest: float | None) -> LeaseResponse:
+    def _patience(self, done: leases.Exchange, left: float) -> float:
+        """Seconds to wait for news."""
+        return left if done.due is None else min(left, max(0.0, done.due - self._clock.now()))
+
+    async def _exchange(self, request: LeaseRequest, slowest: float | None) -> leases.Exchange:
         done = await self._store.run(leases.exchange, request, self._clock.now(), self._ttl, slowest)
         if done.changed:
             self._hub.job_changed(done.job, idle=done.concerns_others)
-        return done.response
+        return done

@@ -14,6 +14,7 @@ for a lease that the task no longer has. That is the whole defence against late,
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
@@ -21,6 +22,9 @@ from offload.model.outcome import Outcome
 from offload.model.reasons import NOT_CHARGED, OWN_DOING, Reason, ReasonCode
 from offload.model.states import AttemptState, State, Target
 
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 60.0
+"""Seconds before a failed task is tried again, at most: the first time, and ever."""
 MAX_LOST: Final = 20
 """Attempts of one task that may be lost before it counts as the task's own doing."""
 
@@ -109,11 +113,13 @@ class Decision:
         task: the new facts.
         attempt: how the attempt of the event's token ended; None when none did.
         reason: why the task or its attempt is no success.
+        pause: seconds before its next attempt may begin.
     """
 
     task: TaskFacts
     attempt: AttemptState | None = None
     reason: Reason | None = None
+    pause: float = 0.0
 
 
 def decide(task: TaskFacts, wish: Wish, event: TaskEvent) -> Decision | None:
@@ -183,7 +189,19 @@ def _fail(task: TaskFacts, wish: Wish, reason: Reason) -> Decision:
         task=_ended(charged, State.PENDING if again else State.FAILED),
         attempt=AttemptState.FAILED,
         reason=reason,
+        pause=_pause(charged.charged, task.token or "") if again else 0.0,
     )
+
+
+def _pause(failures: int, token: str) -> float:
+    """Seconds before the next try: twice as many each time, and spread.
+
+    What fails in a thousand tasks at once, such as a server that they all ask, shouldn't be asked a thousand
+    times at once again. Where in the spread follows from the lease, so the same end means the same pause.
+    """
+    longest = min(FIRST_PAUSE * 2.0 ** (failures - 1), LONGEST_PAUSE)
+    draw = hashlib.sha256(token.encode()).digest()[0] / 255
+    return longest * (0.5 + 0.5 * draw)
 
 
 def _end_lost(task: TaskFacts, wish: Wish, reason: Reason) -> Decision:

@@ -51,6 +51,7 @@ _MOVE: Final = (
                 "exit_status",
                 "results",
                 "result",
+                "due",
             )
         }
     )
@@ -124,7 +125,7 @@ def apply(
     made = [Change(row, event, decision) for row, event, decision in decided if decision]
     if not made:
         return []
-    moved = connection.execute(_MOVE, [_columns(change, holder) for change in made])
+    moved = connection.execute(_MOVE, [_columns(change, now, holder) for change in made])
     assert moved.rowcount == len(made), "a row that was read for update changed all the same"
     _end_attempts(connection, made, now)
     _forget_attempts(connection, made)
@@ -137,7 +138,7 @@ def apply(
     return made
 
 
-def _columns(change: Change, holder: tuple[RunnerId, float] | None) -> dict[str, Any]:
+def _columns(change: Change, now: float, holder: tuple[RunnerId, float] | None) -> dict[str, Any]:
     row, task = change.row, change.decision.task
     runner, expires = holder if holder and task.token else (None, None)
     values: dict[str, Any] = {
@@ -156,6 +157,7 @@ def _columns(change: Change, holder: tuple[RunnerId, float] | None) -> dict[str,
         "new_exit_status": row.exit_status,
         "new_results": row.results,
         "new_result": row.result,
+        "new_due": now + change.decision.pause if change.decision.pause else None,
     }
     if isinstance(change.event, Completed):
         outcome = change.event.outcome

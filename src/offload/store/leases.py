@@ -23,12 +23,14 @@ class Exchange:
         job: whose runner it is.
         changed: whether anything about the job changed.
         concerns_others: whether the job's runners without a task may be told something now.
+        due: when there will be something to do that there isn't yet, if that is known.
     """
 
     response: LeaseResponse
     job: str
     changed: bool
     concerns_others: bool
+    due: float | None
 
 
 def exchange(
@@ -67,6 +69,7 @@ def exchange(
         job=job,
         changed=bool(settled or leases),
         concerns_others=bool(settled) and (retried or ended or left_room),
+        due=tasks.next_due(connection, job, now) if slots and row.pending and not leases else None,
     )
 
 

@@ -101,6 +101,7 @@ tasks = Table(
     Column("exit_status", Integer),
     Column("results", Text),
     Column("result", Text),
+    Column("due", Float),
     Index(None, "job", "state", "position"),
 )
 

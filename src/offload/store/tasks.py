@@ -98,7 +98,8 @@ def _grant_new(
     now: float,
     ttl: float,
 ) -> list[Lease]:
-    pending = select(tasks).where(tasks.c.job == job.id, tasks.c.state == State.PENDING)
+    may_begin = tasks.c.due.is_(None) | (tasks.c.due <= now)
+    pending = select(tasks).where(tasks.c.job == job.id, tasks.c.state == State.PENDING, may_begin)
     pending = pending.order_by(tasks.c.position).limit(room).with_for_update(skip_locked=True)
     rows = connection.execute(pending).all()
     if len(rows) < room and jobs.begin_tasks(connection, job, room - len(rows)):
@@ -120,6 +121,13 @@ def _grant_new(
     if leases:
         connection.execute(insert(attempts), [_attempt(job.id, runner, lease, now) for lease in leases])
     return leases
+
+
+def next_due(connection: Connection, job: str, now: float) -> float | None:
+    """When the next of a job's failed tasks may be tried again; None when none waits for that."""
+    later = (tasks.c.job == job) & (tasks.c.state == State.PENDING) & (tasks.c.due > now)
+    waiting = select(func.min(tasks.c.due)).where(later)
+    return connection.execute(waiting).scalar()
 
 
 def _attempt(job: str, runner: RunnerId, lease: Lease, now: float) -> dict[str, Any]:

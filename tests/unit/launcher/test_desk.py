@@ -91,6 +91,21 @@ async def test_a_lease_that_is_given_back_goes_to_an_idle_runner_under_the_same_
     assert [attempt.number for attempt in task.attempts] == [1]
 
 
+async def test_a_failed_task_is_tried_again_after_a_pause_and_others_meanwhile(parts):
+    job = (await parts.submit("1-2", retries=1)).id
+    runner = await parts.hello(job)
+    first = await parts.granted(runner)
+    second = await parts.lease(runner, 1, completions=(done(first, 1),))
+    assert [lease.task for lease in second.leases] == [2]
+    idle = asyncio.create_task(parts.lease(runner, 1, completions=(done(second.leases[0]),)))
+    assert (await idle).leases == ()
+    waiting = asyncio.create_task(parts.lease(runner, 1))
+    assert not await finished(waiting)
+    parts.clock.pass_(1.0)
+    [again] = (await asyncio.wait_for(waiting, 5)).leases  # nobody had to tell it
+    assert (again.task, again.attempt) == (1, 2)
+
+
 async def test_a_task_that_was_tried_before_is_leased_alone(parts):
     job, runner = await measured(parts, "1-1000", took=0.01)
     batch = (await parts.lease(runner, 1, ahead=63)).leases

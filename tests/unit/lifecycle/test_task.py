@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from offload.lifecycle.task import (
@@ -108,6 +110,24 @@ def test_only_a_pending_task_of_a_wanted_job_is_granted():
     assert decide(TaskFacts(), CANCELLED, Granted("u")) is None
     granted = decide(TaskFacts(attempts=1), DONE, Granted("u")).task
     assert (granted.state, granted.attempts, granted.token) == (State.RUNNING, 2, "u")
+
+
+def test_each_try_comes_after_a_pause_about_twice_as_long_and_never_beyond_a_minute():
+    wish = Wish(retries=100)
+    pauses = [
+        decide(replace(RUNNING, charged=failures), wish, ended(1)).pause for failures in (0, 1, 2, 5, 50)
+    ]
+    for pause, longest in zip(pauses, (1.0, 2.0, 4.0, 32.0, 60.0), strict=True):
+        assert longest / 2 <= pause <= longest
+    others = {
+        decide(replace(RUNNING, token=str(n)), wish, replace(ended(1), token=str(n))).pause for n in range(50)
+    }
+    assert len(others) > 20
+
+
+def test_what_is_not_charged_or_not_tried_again_waits_for_nothing():
+    assert decide(RUNNING, Wish(retries=1), Lost("t", GONE)).pause == 0.0
+    assert decide(RUNNING, DONE, ended(1)).pause == 0.0
 
 
 def test_a_lease_that_is_given_back_counts_as_never_granted():

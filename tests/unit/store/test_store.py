@@ -233,10 +233,11 @@ def test_a_refused_pool_fails_what_waits_with_the_reason(store):
 
 def test_a_retry_is_a_new_attempt_and_the_last_failure_decides(store):
     job = submit(store, retries=1).id
-    for number in (1, 2):
-        (lease,) = grant(store, job)
+    for number, now in ((1, 2.0), (2, 6.0)):
+        (lease,) = grant(store, job, now=now)
         assert lease.attempt == number
         settle(store, job, lease.token, Outcome(exit_status=3))
+        assert grant(store, job, now=5.4) == []
     view = store.run_now(jobs.get, job)
     assert (view.state, view.exit_status) == (State.FAILED, 3)
     assert len(store.run_now(tasks.get, job, 1).attempts) == 2
