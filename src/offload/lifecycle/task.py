@@ -9,6 +9,9 @@ for a lease that the task no longer has. That is the whole defence against late,
     pending ──Granted──▶ running ──Completed──▶ succeeded | failed | cancelled
        ▲                    │
        └── retry, or Lost ──┘
+
+A task that ran out of memory is run again in the next size, as long as there is one, without using up a
+retry: it failed for what was asked, and not for what it does.
 """
 
 from __future__ import annotations
@@ -16,8 +19,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
+from offload.model.growth import MOST_TIMES
 from offload.model.outcome import Outcome
 from offload.model.reasons import NOT_CHARGED, OWN_DOING, Reason, ReasonCode
+from offload.model.resources import format_memory
 from offload.model.states import AttemptState, State, Target
 
 MAX_LOST: Final = 20
@@ -33,6 +38,7 @@ class TaskFacts:
         attempts: attempts begun so far.
         charged: attempts that failed and count against ``retries``.
         lost: attempts lost through no fault of the task.
+        size: of the runners that it needs; 0 is as asked.
         token: of the lease it is running under; None unless it runs.
     """
 
@@ -40,15 +46,25 @@ class TaskFacts:
     attempts: int = 0
     charged: int = 0
     lost: int = 0
+    size: int = 0
     token: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What the job wants of its tasks."""
+    """What the job wants of its tasks.
+
+    Attributes:
+        target: what is wanted.
+        retries: how many failed attempts of a task are repeated.
+        sizes: bytes of memory of each size; empty where a task that ran out of memory isn't given more.
+        memory_limit: bytes that a task may have at most; None where that isn't known.
+    """
 
     target: Target = Target.DONE
     retries: int = 0
+    sizes: tuple[int, ...] = ()
+    memory_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +136,7 @@ def decide(task: TaskFacts, wish: Wish, event: TaskEvent) -> Decision | None:
         case CancelRequested(reason):
             return _end_pending(task, State.CANCELLED, reason)
         case Refused(reason):
-            return _end_pending(task, State.FAILED, reason)
+            return _end_pending(task, State.FAILED, _refusal(task, wish, reason))
     assert_never(event)
 
 
@@ -156,6 +172,10 @@ def _complete(task: TaskFacts, wish: Wish, outcome: Outcome) -> Decision:
 
 
 def _fail(task: TaskFacts, wish: Wish, reason: Reason) -> Decision:
+    if wish.sizes and reason.code is ReasonCode.OUT_OF_MEMORY:
+        if task.size + 1 < len(wish.sizes):
+            return _grow(task, wish, reason)
+        reason = replace(reason, sentence=_at_the_limit(task, wish))
     charged = replace(task, charged=task.charged + 1)
     again = charged.charged <= wish.retries
     return Decision(
@@ -163,6 +183,32 @@ def _fail(task: TaskFacts, wish: Wish, reason: Reason) -> Decision:
         attempt=AttemptState.FAILED,
         reason=reason,
     )
+
+
+def _grow(task: TaskFacts, wish: Wish, reason: Reason) -> Decision:
+    had, gets = (format_memory(wish.sizes[size]) for size in (task.size, task.size + 1))
+    sentence = f"It needed more than {had} of memory; it is run again with {gets}."
+    return Decision(
+        task=_ended(replace(task, size=task.size + 1), State.PENDING),
+        attempt=AttemptState.FAILED,
+        reason=replace(reason, sentence=sentence),
+    )
+
+
+def _at_the_limit(task: TaskFacts, wish: Wish) -> str:
+    needed = f"It needed more than {format_memory(wish.sizes[task.size])} of memory"
+    if wish.memory_limit is None:
+        return f"{needed}, {MOST_TIMES} times what was asked. Give it more with `--memory`."
+    return f"{needed}, and a task can have at most {format_memory(wish.memory_limit)} here."
+
+
+def _refusal(task: TaskFacts, wish: Wish, reason: Reason) -> Reason:
+    """Why a task ends that nothing will run; that of a larger size ran out of memory before."""
+    if not task.size:
+        return reason
+    had, gets = (format_memory(wish.sizes[size]) for size in (task.size - 1, task.size))
+    needed = f"It needed more than {had} of memory, and no runner with {gets} is to be had"
+    return replace(reason, code=ReasonCode.OUT_OF_MEMORY, sentence=f"{needed}: {reason.sentence}")
 
 
 def _end_lost(task: TaskFacts, wish: Wish, reason: Reason) -> Decision:

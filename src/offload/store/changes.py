@@ -17,6 +17,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, case, update
 
 from offload.lifecycle.task import Completed, Decision, TaskEvent, TaskFacts, Wish, decide
+from offload.model.growth import sizes_of
 from offload.model.ids import RunnerId
 from offload.model.states import AttemptState, State, Target
 from offload.store import events, jobs, manifests
@@ -39,6 +40,7 @@ _MOVE: Final = (
                 "attempts",
                 "charged",
                 "lost",
+                "size",
                 "token",
                 "runner",
                 "expires",
@@ -81,7 +83,13 @@ class Change:
 
 def wish_of(job: Row[Any]) -> Wish:
     """What a job wants of its tasks."""
-    return Wish(target=Target(job.target), retries=jobs.spec_of(job).retries)
+    spec = jobs.spec_of(job)
+    return Wish(
+        target=Target(job.target),
+        retries=spec.retries,
+        sizes=sizes_of(spec),
+        memory_limit=spec.memory_limit,
+    )
 
 
 def facts_of(row: Row[Any]) -> TaskFacts:
@@ -91,6 +99,7 @@ def facts_of(row: Row[Any]) -> TaskFacts:
         attempts=row.attempts,
         charged=row.charged,
         lost=row.lost,
+        size=row.size,
         token=row.token,
     )
 
@@ -120,6 +129,8 @@ def apply(
     moved = connection.execute(_MOVE, [_columns(change, holder) for change in made])
     assert moved.rowcount == len(made), "a row that was read for update changed all the same"
     _end_attempts(connection, made, now)
+    for size in {change.decision.task.size for change in made if change.decision.task.size > change.row.size}:
+        jobs.open_pool(connection, job.id, size)
     events.record_all(connection, job.id, now, [told for change in made for told in _told(change)])
     counted: Counter[State] = Counter()
     for change in made:
@@ -141,6 +152,7 @@ def _columns(change: Change, holder: tuple[RunnerId, float] | None) -> dict[str,
         "new_attempts": task.attempts,
         "new_charged": task.charged,
         "new_lost": task.lost,
+        "new_size": task.size,
         "new_token": task.token,
         "new_runner": runner,
         "new_expires": expires,

@@ -12,7 +12,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 
 from offload.errors import LeaseLostError, TaskNotFoundError
 from offload.lifecycle.task import (
@@ -25,7 +25,7 @@ from offload.lifecycle.task import (
     TaskFacts,
     decide,
 )
-from offload.model.ids import RunnerId, job_of_pool, pool_of_runner
+from offload.model.ids import RunnerId, job_of_pool, pool_of_runner, size_of_pool
 from offload.model.reasons import Reason
 from offload.model.states import AttemptState, State, Target
 from offload.store import changes, checkpoints, jobs
@@ -76,10 +76,11 @@ def _checkpoint(connection: Connection, row: Row[Any]) -> str | None:
 def _grant_new(
     connection: Connection, job: Row[Any], runner: RunnerId, *, room: int, now: float, ttl: float
 ) -> list[Lease]:
-    pending = select(tasks).where(tasks.c.job == job.id, tasks.c.state == State.PENDING)
+    size = size_of_pool(pool_of_runner(runner))
+    pending = select(tasks).where(*_waits(job.id), tasks.c.size == size)
     pending = pending.order_by(tasks.c.position).limit(room).with_for_update(skip_locked=True)
     rows = connection.execute(pending).all()
-    if len(rows) < room and jobs.begin_tasks(connection, job, room - len(rows)):
+    if len(rows) < room and size == 0 and jobs.begin_tasks(connection, job, room - len(rows)):
         rows = connection.execute(pending).all()
     happened = [(row, Granted(secrets.token_urlsafe(18))) for row in rows]
     made = changes.apply(connection, job, happened, now, holder=(runner, now + ttl))
@@ -96,6 +97,10 @@ def _grant_new(
     if leases:
         connection.execute(insert(attempts), [_attempt(job.id, runner, lease, now) for lease in leases])
     return leases
+
+
+def _waits(job: str) -> tuple[ColumnElement[bool], ...]:
+    return tasks.c.job == job, tasks.c.state == State.PENDING
 
 
 def _attempt(job: str, runner: RunnerId, lease: Lease, now: float) -> dict[str, Any]:
@@ -154,20 +159,27 @@ def expired(connection: Connection, now: float) -> dict[RunnerId, float]:
     return found
 
 
-def end_pending(connection: Connection, job: str, event: CancelRequested | Refused, now: float) -> int:
-    """End the tasks that wait, as cancelled or as failed; how many.
+def end_pending(
+    connection: Connection, job: str, event: CancelRequested | Refused, now: float, *, size: int = 0
+) -> int:
+    """End the tasks of one size that wait, as cancelled or as failed; how many.
 
     What holds for one that has not begun holds for all of them, so they are ended by one statement.
     """
     row = jobs.row_of(connection, job, lock=True)
-    decision = decide(TaskFacts(), changes.wish_of(row), event)
+    waiting = select(tasks).where(*_waits(job), tasks.c.size == size)
+    again = connection.execute(waiting.order_by(tasks.c.position).with_for_update()).all()
+    ended = 0 if size else _end_unbegun(connection, row, event, now)
+    return ended + len(changes.apply(connection, row, [(waits, event) for waits in again], now))
+
+
+def _end_unbegun(connection: Connection, job: Row[Any], event: CancelRequested | Refused, now: float) -> int:
+    decision = decide(TaskFacts(), changes.wish_of(job), event)
     if decision is None:
         return 0
-    waiting = select(tasks).where(tasks.c.job == job, tasks.c.state == State.PENDING)
-    again = connection.execute(waiting.order_by(tasks.c.position).with_for_update()).all()
-    ended = jobs.end_rest(connection, row, decision.task.state, decision.reason, now)
-    jobs.move_tasks(connection, job, {State.PENDING: -ended, decision.task.state: ended}, now)
-    return ended + len(changes.apply(connection, row, [(waits, event) for waits in again], now))
+    ended = jobs.end_rest(connection, job, decision.task.state, decision.reason, now)
+    jobs.move_tasks(connection, job.id, {State.PENDING: -ended, decision.task.state: ended}, now)
+    return ended
 
 
 def attempt_held(connection: Connection, token: str) -> tuple[str, int, int]:
@@ -211,7 +223,7 @@ def get(connection: Connection, job: str, index: int) -> TaskView:
     array = jobs.spec_of(row).array
     if index not in array:
         raise TaskNotFoundError(f"Job {job} has no task {index}.", next_step=f"Its tasks are {array}.")
-    return rest_view(row, index, jobs.waiting_of(connection, job))
+    return rest_view(row, index, jobs.waiting_of(connection, [job]).get(job, {}))
 
 
 def page(
@@ -247,7 +259,7 @@ def page(
     views = _begun(connection, row, query)
     if not results and state in (None, rest_state(row)):
         rest = islice(jobs.spec_of(row).array.since(row.begun).above(after), limit + 1)
-        waiting = jobs.waiting_of(connection, job)
+        waiting = jobs.waiting_of(connection, [job]).get(job, {})
         views += [rest_view(row, index, waiting) for index in rest]
         views = sorted(views, key=attrgetter("index"))[: limit + 1]
     more = len(views) > limit
@@ -256,11 +268,12 @@ def page(
 
 def _begun(connection: Connection, job: Row[Any], query: Any) -> list[TaskView]:
     rows = connection.execute(query).all()
-    waiting = jobs.waiting_of(connection, job.id)
+    waiting = jobs.waiting_of(connection, [job.id]).get(job.id, {})
+    spec = jobs.spec_of(job)
     tried: dict[int, list[AttemptView]] = {}
     wanted = attempts.c.task.in_([row.task for row in rows])
     found = select(attempts).where(attempts.c.job == job.id, wanted).order_by(attempts.c.number)
     for row in connection.execute(found):
-        tried.setdefault(row.task, []).append(attempt_view(row))
+        tried.setdefault(row.task, []).append(attempt_view(row, spec))
     removed = job.results_removed
     return [task_view(row, tuple(tried.get(row.task, ())), waiting, removed=removed) for row in rows]
