@@ -64,7 +64,7 @@ def test_at_the_clusters_limit_a_task_fails_and_says_so(person):
     assert "It needed more than 290 MiB of memory, and a task can have at most 290 MiB here." in done.stderr
     (job,) = person.json("jobs")["jobs"]
     shown = person.offload(*words[:3], "--show", *words[3:]).stdout
-    assert "memory-growth 1.5 times: 290 MiB" in " ".join(shown.split())
+    assert "memory-growth 1.5 times, up to 290 MiB default" in " ".join(shown.split())
     again = person.offload("rerun", job["id"], "--failed", "--memory", "1.3x").stdout.strip()
     person.offload("wait", again, status=137)
     assert person.json("status", again)["job"]["spec"]["resources"]["memory"] == int(1.3 * (200 << 20))

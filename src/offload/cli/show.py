@@ -17,7 +17,7 @@ from offload.client.learning import learned
 from offload.client.parameters import Variation
 from offload.client.plan import Plan, choose_cluster, make_spec, session_env
 from offload.client.settings import COMMAND_LINE, DEFAULT
-from offload.model.growth import sizes_of
+from offload.model.growth import can_grow, sizes_of
 from offload.model.manifest import digest_of
 from offload.model.parameters import Axis
 from offload.model.resources import format_cpus, format_duration, format_memory, format_size
@@ -26,8 +26,6 @@ from offload.wire.codec import to_builtins
 
 _BY_CLUSTER: Final = ("cpus", "memory", "gpus", "image", "queue")
 _NOTHING: Final = digest_of(b"")
-_SIZES: Final = 3
-"""Sizes that are all named; of more, the first and the last are."""
 _LONGEST: Final = 40
 """Characters of a variable's value, at most."""
 
@@ -63,7 +61,7 @@ def _facts(spec: Spec) -> dict[str, str]:
     return {
         "cpus": format_cpus(spec.resources.cpus),
         "memory": "no limit" if spec.resources.memory is None else format_memory(spec.resources.memory),
-        "memory-growth": growth_text(spec),
+        "memory-growth": _growth_text(spec),
         "gpus": str(spec.resources.gpus),
         "time": "no limit" if spec.time_limit is None else format_duration(spec.time_limit),
         "image": spec.image or "none",
@@ -110,15 +108,13 @@ def _rows(
     return rows
 
 
-def growth_text(spec: Spec) -> str:
-    """What a task gets that ran out of memory: ``1.5 times: 1.5 GiB, 2.25 GiB, … 8 GiB``."""
+def _growth_text(spec: Spec) -> str:
+    """How much a task gets that ran out of memory: ``1.5 times, up to 8 GiB``."""
     if spec.resources.memory is None:
         return "none"
-    larger = [format_memory(size) for size in sizes_of(spec)[1:]]
-    if not larger:
+    if not can_grow(spec):
         return "never" if spec.memory_growth == 1 else "there is no more"
-    named = larger if len(larger) <= _SIZES else [*larger[: _SIZES - 1], f"… {larger[-1]}"]
-    return f"{spec.memory_growth:g} times: {', '.join(named)}"
+    return f"{spec.memory_growth:g} times, up to {format_memory(sizes_of(spec)[-1])}"
 
 
 def _parameters(plan: Plan, spec: Spec) -> dict[str, str]:
