@@ -129,7 +129,7 @@ def apply(
     moved = connection.execute(_MOVE, [_columns(change, holder) for change in made])
     assert moved.rowcount == len(made), "a row that was read for update changed all the same"
     _end_attempts(connection, made, now)
-    for size in {change.decision.task.size for change in made if change.decision.task.size > change.row.size}:
+    for size in {task.size for change in made if (task := change.decision.task).size > change.row.size}:
         jobs.open_pool(connection, job.id, size)
     events.record_all(connection, job.id, now, [told for change in made for told in _told(change)])
     counted: Counter[State] = Counter()

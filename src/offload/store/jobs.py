@@ -130,10 +130,10 @@ def get(connection: Connection, job: str) -> JobView:
 def waiting_of(connection: Connection, some: Sequence[str]) -> dict[str, dict[int, Reason]]:
     """Why pools of some jobs have no runner yet, by job and size, the smallest first."""
     query = select(pools.c.id, pools.c.job, pools.c.waiting)
-    rows = connection.execute(query.where(pools.c.job.in_(some), pools.c.waiting.is_not(None))).all()
+    rows = connection.execute(query.where(pools.c.job.in_(some), pools.c.waiting.is_not(None)))
     found: dict[str, dict[int, Reason]] = {}
-    for size, row in sorted((size_of_pool(row.id), row) for row in rows):
-        found.setdefault(row.job, {})[size] = decode(row.waiting, Reason)
+    for row in sorted(rows, key=lambda row: size_of_pool(row.id)):
+        found.setdefault(row.job, {})[size_of_pool(row.id)] = decode(row.waiting, Reason)
     return found
 
 
