@@ -260,6 +260,17 @@ def test_a_rerun_is_the_same_spec_as_a_new_job(service):
     assert service.call("POST", f"/v1/jobs/{job.id}/rerun?key=r1")["id"] == again["id"]
 
 
+def test_how_far_memory_may_grow_is_settled_when_a_job_is_accepted(service):
+    asked = {"resources": Resources(memory=1 << 30), "memory_limit": 1 << 45}
+    job = service.submit(**asked)
+    assert (job.spec.memory_growth, job.spec.memory_limit) == (1.5, CAPACITY.memory)
+    again = service.call("POST", f"/v1/jobs/{job.id}/rerun?key=again", {"memory": 2 << 30})
+    assert again["spec"]["memory_limit"] == CAPACITY.memory
+    for wrong in (0.5, 1.05, 11.0):
+        error = caught(lambda wrong=wrong: service.submit(key=str(wrong), memory_growth=wrong))
+        assert error.sentence == f"Memory grows 1.1 to 10 times, or 1; not {wrong}."
+
+
 def test_a_rerun_may_be_of_some_tasks_and_with_more_memory(service):
     job = service.submit("1-9:2", is_array=True)
     body = {"tasks": {"ranges": [[3, 3, 1], [7, 9, 2]]}, "memory": 1 << 28}

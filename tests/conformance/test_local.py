@@ -236,7 +236,7 @@ async def test_waiting_is_told_with_what_is_missing_and_that_it_is_over(cluster,
         await site.watching.until(lambda: site.watching.codes(second.id) == [ReasonCode.WAITING_FOR_CAPACITY])
         (notice,) = [one for one in site.watching.seen if one.pool == second.id]
         assert notice.reason.sentence == (
-            "Waits for 2 CPUs on this machine: 1 CPU and 1 GiB are free, 1 runner of other jobs is at work."
+            "Waits for 2 CPUs on this machine: 1 CPU and 1 GiB are free, 1 other runner is at work."
         )
         await site.backend.release(first.id)
         await site.alive(second, 1)

@@ -32,7 +32,7 @@ def test_memory_is_learned_from_earlier_jobs_with_the_same_script(tmp_path):
 def test_an_attempt_that_ran_out_of_memory_asks_for_more_next_time(tmp_path):
     with at_work(tmp_path) as person:
         person.write("eats.py", EATS.replace("0.5", "5"))
-        person.offload("run", "--memory", "256Mi", "eats.py", "400", status=None)
+        person.offload("run", "--memory", "256Mi", "--memory-growth", "1", "eats.py", "400", status=None)
         (failed,) = person.json("jobs")["jobs"]
         assert failed["reason"]["code"] == "out_of_memory"
         told = person.offload("run", "--json", "--memory", "auto", "--show", "eats.py", "1").stdout

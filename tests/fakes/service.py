@@ -68,6 +68,7 @@ class NotingBackend:
         self.scaled: list[tuple[Pool, int]] = []
         self.released: list[str] = []
         self.fails: list[Exception] = []
+        self.fails_once: dict[str, Exception] = {}
         self.listing = listing
         self._news: asyncio.Queue[Observation | Synced | Exception] = asyncio.Queue()
 
@@ -80,6 +81,8 @@ class NotingBackend:
     async def scale(self, pool: Pool, runners: int) -> None:
         if self.fails:
             raise self.fails.pop(0)
+        if error := self.fails_once.pop(pool.id, None):
+            raise error
         self.scaled.append((pool, runners))
 
     async def release(self, pool: str) -> None:

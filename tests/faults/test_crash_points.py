@@ -23,20 +23,27 @@ sleep 0.1
 tr a-z A-Z < in.txt > out.txt
 echo ended >> "$LEDGER"
 """
+GREEDY = """
+echo started >> "$LEDGER"
+python3 -c 'import time; block = bytearray(80 << 20); time.sleep(0.3)'
+echo ended >> "$LEDGER"
+"""
+GROWING = range(72, 192, 13)
+"""Points of the launcher, from just before a task runs out of memory until both pools are released."""
 POINTS = {"server": 125, "runner": 40}
 """More points than a run passes, so that every one of them is among the cases; a test holds this true."""
 
 
-def run_with_crash(directory: Path, program: str, number: int):
+def run_with_crash(directory: Path, program: str, number: int, *options: str, script: str = SCRIPT):
     with at_work(
         directory,
         PYTHONPATH=str(CRASH),
         CRASH_POINT=f"{program}:{number}:{directory}",
         LEDGER=str(directory / "ledger"),
     ) as person:
-        person.write("job.sh", SCRIPT)
+        person.write("job.sh", script)
         person.write("in.txt", "hello\n")
-        done = person.offload("run", "--env", "LEDGER", "job.sh", status=None)
+        done = person.offload("run", *options, "--env", "LEDGER", "job.sh", status=None)
         yield person, done
 
 
@@ -75,6 +82,21 @@ def test_a_runner_that_dies_anywhere_is_replaced_and_its_task_run_again(tmp_path
     for person, done in run_with_crash(tmp_path, "runner", number):
         assert done.stdout.splitlines()[-len(LINES) :] == LINES
         check_one_success(person, done, attempts=2)
+
+
+@pytest.mark.parametrize("number", GROWING)
+def test_a_launcher_that_dies_while_a_task_gets_more_memory_gives_it_once(tmp_path, number):
+    for person, done in run_with_crash(tmp_path, "server", number, "--memory", "60Mi", script=GREEDY):
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "crashed").exists()
+        (job,) = person.json("jobs")["jobs"]
+        (task,) = person.json("status", job["id"])["tasks"]
+        assert [attempt["state"] for attempt in task["attempts"]] == ["failed", "succeeded"]
+        assert [attempt["memory"] >> 20 for attempt in task["attempts"]] == [60, 90]
+        assert (person.root / "ledger").read_text().split() == ["started", "started", "ended"]
+        pools = person.root / "offload/clusters/local/pools"
+        wait_until(lambda pools=pools: not os.listdir(pools), what="both pools to be removed")
+        wait_until(lambda person=person: not person.pids_of("runner"), what="the runners to end")
 
 
 @pytest.mark.parametrize("program", POINTS)

@@ -146,10 +146,20 @@ def test_the_tasks_of_an_array_follow_each_other_in_clean_directories(here):
 
 def test_a_script_over_its_memory_fails_for_it_and_is_charged(here):
     here.write("big.py", "x = bytearray(500 << 20)\n")
-    done = here.run("--retries", "1", "big.py", status=137)
+    done = here.run("--retries", "1", "--memory-growth", "1", "big.py", status=137)
     assert "memory" in done.stderr
     (task,) = here.newest()["tasks"]
     assert [one["reason"]["code"] for one in task["attempts"]] == ["out_of_memory"] * 2
+
+
+def test_a_script_over_its_memory_is_run_again_in_a_larger_pod(here):
+    here.write("big.py", "x = bytearray(500 << 20)\nprint('done')\n")
+    done = here.run("--memory", "300Mi", "--memory-growth", "3", "big.py")
+    assert done.stdout == "done\n"
+    assert "It needed more than 300 MiB of memory; it is run again with 900 MiB." in done.stderr
+    (task,) = here.newest()["tasks"]
+    assert [one["state"] for one in task["attempts"]] == ["failed", "succeeded"]
+    assert [one["memory"] for one in task["attempts"]] == [300 << 20, 900 << 20]
 
 
 def test_an_image_is_used_when_it_is_named_and_standard_input_too(here):

@@ -120,6 +120,9 @@ class Backend(Protocol):
     def admit(self, spec: Spec, user: str) -> Spec:
         """The spec with what it leaves open filled in: resources by profile or default, the image, the queue.
 
+        Also ``memory_limit``, where the settings say how much may be asked for: up to that, a task that ran
+        out of memory is run again with more.
+
         Looks at the settings alone, never at the cluster.
 
         Raises:

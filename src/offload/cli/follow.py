@@ -1,11 +1,14 @@
 """Showing a job's output as it appears, with a status line beside it on a terminal.
 
 The main thread writes what the script printed. A second thread asks now and then how the job stands and
-draws the status line. Both go through one :class:`~offload.cli.terminal.Terminal`, which keeps them apart.
+draws the status line. Where a task can run out of memory and begin anew, a third one tells so, because its
+output begins anew as well. All go through one :class:`~offload.cli.terminal.Terminal`, which keeps them
+apart.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -18,13 +21,16 @@ from offload.cli.pace import Pace
 from offload.cli.terminal import STDERR, STDOUT, Terminal
 from offload.cli.text import number_of, resources_text, span
 from offload.client.api import Api
-from offload.client.streams import follow_logs
+from offload.client.streams import follow_events, follow_logs
 from offload.errors import OffloadError
 from offload.model.counts import Counts
+from offload.model.growth import can_grow
+from offload.model.reasons import Reason, ReasonCode
 from offload.model.resources import format_size
 from offload.model.states import State
 from offload.snapshot.sending import Progress
 from offload.wire.api import JobView
+from offload.wire.codec import convert
 from offload.wire.frames import Frame, Stream
 
 _TICK: Final = 0.5
@@ -100,6 +106,32 @@ def _keep_drawing(api: Api, job: JobView, terminal: Terminal, stop: threading.Ev
                 terminal.draw(text)
 
 
+@contextmanager
+def growth_told(api: Api, job: JobView, terminal: Terminal) -> Iterator[None]:
+    """Tell while the body runs that a task ran out of memory and is run again with more."""
+    if not can_grow(job.spec):
+        yield
+        return
+    watcher = Api(replace(api.endpoint, places=None))
+    thread = threading.Thread(target=_tell_growth, args=(watcher, job, terminal), daemon=True)
+    thread.start()
+    yield
+    thread.join(timeout=2)  # the job has ended, and what is told of it with it
+
+
+def _tell_growth(api: Api, job: JobView, terminal: Terminal) -> None:
+    told: set[str] = set()
+    with api, contextlib.suppress(OffloadError):
+        for event in follow_events(api, job.id, kinds=("attempt_failed",)):
+            found = event.data.get("reason")
+            reason = convert(found, Reason) if found else None
+            if reason is None or reason.code is not ReasonCode.OUT_OF_MEMORY or reason.sentence in told:
+                continue
+            told.add(reason.sentence)  # the hundredth task of an array is no news
+            who = f"task {event.task} of {job.id}" if job.spec.is_array else job.id
+            terminal.say(f"offload: {who}: {reason.sentence}", style="yellow")
+
+
 def status_text(job: JobView, now: float, pace: Pace | None = None) -> str:
     """One short line on how a job stands; ``pace`` is told, and says when an array may be done."""
     parts = [f"{job.id} {job.spec.name}"]
@@ -113,6 +145,8 @@ def status_text(job: JobView, now: float, pace: Pace | None = None) -> str:
         parts[-1] += f" {span(now - job.started)}"
     if job.spec.is_array:
         parts += _progress(job.counts, now, pace)
+    if job.reason and job.state is State.RUNNING:  # and yet none of its tasks does
+        parts.append(job.reason.sentence)
     parts.append(resources_text(job.spec.resources))
     return "  ".join(parts)
 

@@ -10,7 +10,7 @@ import click
 
 from offload.cli.command import Command
 from offload.cli.finish import CANCELLED, finish
-from offload.cli.follow import progress, show_output, status_line
+from offload.cli.follow import growth_told, progress, show_output, status_line
 from offload.cli.interrupts import Interrupts, LeftEarlyError
 from offload.cli.over import spread
 from offload.cli.shared import connect, json_option, print_json
@@ -175,7 +175,7 @@ def _run(api: Api, plan: Plan) -> int:
                 sent.cancel()
             if terminal.err_is_terminal:
                 terminal.say(f"offload: {job.id} sent ({_sent_text(prepared)})", style="dim")
-            with status_line(api, job, terminal):
+            with status_line(api, job, terminal), growth_told(api, job, terminal):
                 show_output(api, job, terminal)
         except LeftEarlyError:
             interrupts.settle(_SETTLE)

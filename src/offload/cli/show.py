@@ -17,6 +17,7 @@ from offload.client.learning import learned
 from offload.client.parameters import Variation
 from offload.client.plan import Plan, choose_cluster, make_spec, session_env
 from offload.client.settings import COMMAND_LINE, DEFAULT
+from offload.model.growth import can_grow, sizes_of
 from offload.model.manifest import digest_of
 from offload.model.parameters import Axis
 from offload.model.resources import format_cpus, format_duration, format_memory, format_size
@@ -60,6 +61,7 @@ def _facts(spec: Spec) -> dict[str, str]:
     return {
         "cpus": format_cpus(spec.resources.cpus),
         "memory": "no limit" if spec.resources.memory is None else format_memory(spec.resources.memory),
+        "memory-growth": _growth_text(spec),
         "gpus": str(spec.resources.gpus),
         "time": "no limit" if spec.time_limit is None else format_duration(spec.time_limit),
         "image": spec.image or "none",
@@ -104,6 +106,15 @@ def _rows(
         where = asked.origins.get(f"env.{name}") or ("this session" if name in session else DEFAULT)
         rows.append((f"env {name}", _cut(value), where))
     return rows
+
+
+def _growth_text(spec: Spec) -> str:
+    """How much a task gets that ran out of memory: ``1.5 times, up to 8 GiB``."""
+    if spec.resources.memory is None:
+        return "none"
+    if not can_grow(spec):
+        return "never" if spec.memory_growth == 1 else "there is no more"
+    return f"{spec.memory_growth:g} times, up to {format_memory(sizes_of(spec)[-1])}"
 
 
 def _parameters(plan: Plan, spec: Spec) -> dict[str, str]:

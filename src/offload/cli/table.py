@@ -25,7 +25,7 @@ from offload.wire.codec import encode, text_of
 
 _SHOWN: Final = 100
 """Rows that are shown without --csv or --json."""
-_UNSHOWN: Final = ("started", "ended", "cpu")
+_UNSHOWN: Final = ("started", "ended", "cpu", "memory_limit")
 """Columns that are told only to programs."""
 
 

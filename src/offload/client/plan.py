@@ -190,6 +190,7 @@ def make_spec(
         home=home_uri(plan.root),
         directory=plan.directory,
         resources=Resources(cpus=asked.cpus, memory=asked.memory, gpus=asked.gpus),
+        memory_growth=asked.memory_growth,
         array=array or Array(),
         is_array=array is not None,
         parameters=parameters or (varied.parameters if varied else None),

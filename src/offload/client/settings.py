@@ -18,7 +18,13 @@ from offload.model.array import Array, parse_array
 from offload.model.grid import parse_axis
 from offload.model.parameters import Axis
 from offload.model.resources import format_size, parse_cpus, parse_duration, parse_memory
-from offload.model.spec import DEFAULT_GRACE, MOST_RUNNING
+from offload.model.spec import (
+    DEFAULT_GRACE,
+    LEAST_GROWTH,
+    MEMORY_GROWTH,
+    MOST_GROWTH,
+    MOST_RUNNING,
+)
 from offload.snapshot.guard import DEFAULT_LIMIT
 
 DEFAULT: Final = "default"
@@ -35,6 +41,7 @@ class Settings:
         cpus: CPUs of one task.
         memory: bytes, or None for no limit.
         memory_auto: whether earlier jobs with the same script decide about the memory.
+        memory_growth: how many times as much a task gets that ran out of memory; 1 is never more.
         gpus: whole GPUs.
         time: seconds of wall time per attempt, or None.
         grace: seconds between SIGTERM and SIGKILL.
@@ -63,6 +70,7 @@ class Settings:
     cpus: float = 1.0
     memory: int | None = None
     memory_auto: bool = False
+    memory_growth: float = MEMORY_GROWTH
     gpus: int = 0
     time: float | None = None
     grace: float = DEFAULT_GRACE
@@ -109,6 +117,17 @@ def _memory(text: str) -> int | str:
     return AUTO if text.strip().lower() == AUTO else parse_memory(text)
 
 
+def _growth(text: str) -> float:
+    plain = text.strip().removesuffix("x")
+    factor = float(plain) if re.fullmatch(r"\d{1,3}(\.\d{1,6})?", plain) else 0.0
+    if factor != 1 and not LEAST_GROWTH <= factor <= MOST_GROWTH:
+        raise UsageError(
+            f"{text!r} is not a factor by which memory grows.",
+            next_step=f"Write {LEAST_GROWTH:g} to {MOST_GROWTH:g}, such as {MEMORY_GROWTH:g}, or 1: never.",
+        )
+    return factor
+
+
 def _some(text: str) -> int:
     if not 1 <= (number := _whole(text)) <= MOST_RUNNING:
         raise UsageError(f"{number} can't be a number of tasks.", next_step=f"Write 1 to {MOST_RUNNING}.")
@@ -145,6 +164,12 @@ KEYS: Final[dict[str, Key]] = {
         "SIZE",
         "Memory limit, such as 500Mi or 4Gi; `auto` is what earlier jobs with this script needed, and a "
         "quarter more.  [default: no limit]",
+    ),
+    "memory-growth": Key(
+        _growth,
+        "FACTOR",
+        "A task that ran out of memory is run again with so many times as much, until there is no more; "
+        f"1: never.  [default: {MEMORY_GROWTH:g}]",
     ),
     "gpus": Key(_whole, "N", "Whole GPUs.  [default: 0]"),
     "time": Key(parse_duration, "TIME", "Time limit, such as 30m, 2h or 1-12:00:00.  [default: none]"),

@@ -15,7 +15,18 @@ from offload.client.conditions import Condition, demand_columns
 from offload.wire.api import TaskView
 from offload.wire.codec import decode, encode
 
-_HOW: Final = ("state", "reason", "exit_status", "attempts", "started", "ended", "wall", "cpu", "peak_memory")
+_HOW: Final = (
+    "state",
+    "reason",
+    "exit_status",
+    "attempts",
+    "started",
+    "ended",
+    "wall",
+    "cpu",
+    "peak_memory",
+    "memory_limit",
+)
 _IN_MEMORY: Final = 1 << 20
 """Bytes of rows that need no file."""
 
@@ -93,4 +104,5 @@ def _row_of(task: TaskView) -> dict[str, Any]:
         "wall": use.wall if use else None,
         "cpu": use.cpu if use else None,
         "peak_memory": use.peak_memory if use else None,
+        "memory_limit": last.memory if last else None,
     }

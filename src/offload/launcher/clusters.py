@@ -248,7 +248,7 @@ class Clusters:
         return tuple(cluster.view(health) for cluster, health in zip(clusters, healths, strict=True))
 
     async def admit(self, spec: Spec, user: str) -> Spec:
-        """The spec with the cluster's defaults for what it leaves open.
+        """The spec with the cluster's defaults for what it leaves open, and the most memory that there is.
 
         Raises:
             UnknownClusterError: there is no such cluster.
@@ -257,14 +257,15 @@ class Clusters:
             TooLargeForClusterError: one task needs more than the cluster could ever give.
         """
         cluster = self.get(spec.cluster)
-        spec = cluster.admit(spec, user)
+        spec = cluster.admit(replace(spec, memory_limit=None), user)
         resources = spec.resources
         if resources.memory is None:
             resources = replace(resources, memory=cluster.capabilities.default.memory)
         health = await cluster.health(self._clock)
         if health.capacity is not None and (excess := exceeding(resources, health.capacity)):
             raise _too_large(cluster.name, excess, health.capacity)
-        return replace(spec, resources=resources)
+        limits = (spec.memory_limit, health.capacity.memory if health.capacity else None)
+        return replace(spec, resources=resources, memory_limit=min(filter(None, limits), default=None))
 
     async def aclose(self) -> None:
         """Let go of every cluster."""

@@ -18,7 +18,8 @@ from offload.errors import ProtocolError
 from offload.launcher.clock import Clock
 from offload.launcher.hub import Hub
 from offload.launcher.paces import Paces
-from offload.model.ids import RunnerId, job_of_pool, pool_of_runner
+from offload.model.growth import resources_of
+from offload.model.ids import RunnerId, job_of_pool, pool_of_runner, size_of_pool
 from offload.store import jobs, leases, pools
 from offload.store.engine import Store
 from offload.wire.runner_protocol import PROTOCOL_VERSION, Hello, LeaseRequest, LeaseResponse, Welcome
@@ -56,19 +57,21 @@ class Desk:
             )
         runner = RunnerId(hello.runner)
         await self._store.run(pools.hello, runner, self._clock.now())
-        job = job_of_pool(pool_of_runner(runner))
+        pool = pool_of_runner(runner)
+        job = job_of_pool(pool)
         view = await self._store.run(jobs.get, job)
         self._hub.job_changed(job)
         spec = view.spec
+        resources = resources_of(spec, size_of_pool(pool))
         return Welcome(
             job=job,
             tasks=len(spec.array),
             command=spec.command,
             directory=spec.directory,
             snapshot=spec.snapshot,
-            cpus=spec.resources.cpus,
-            memory=spec.resources.memory,
-            gpus=spec.resources.gpus,
+            cpus=resources.cpus,
+            memory=resources.memory,
+            gpus=resources.gpus,
             time_limit=spec.time_limit,
             grace=spec.grace,
             env=spec.env,

@@ -1,13 +1,13 @@
 """Brings what is nearer to what is wanted, one step at a time, for every job that isn't done.
 
-For a job: read what is known, let :func:`~offload.lifecycle.job.plan` name the step that is due, take it,
-and look again until none is. A step is idempotent, and what the store says changes only after it was taken;
-so a launcher that dies anywhere in between takes the same step again. One worker per job: steps of one job
-never overlap, and a cluster that doesn't answer holds up only its own jobs.
+For a job: read what is known, let :func:`~offload.lifecycle.job.plan` name the step that is due for each of
+its pools, take those, and look again until none is. A step is idempotent, and what the store says changes
+only after it was taken; so a launcher that dies anywhere in between takes the same step again. One worker per
+job: steps of one pool never overlap, and a cluster that doesn't answer holds up only its own jobs.
 
 A worker is started by whatever changes the job, for every unfinished job when the launcher starts, and
-again every now and then. What a step raises is never the end: the job says that it waits and why, and the
-step is tried again after a pause.
+again every now and then. What a step raises is never the end: the pool says that it waits and why, and the
+step is tried again after a pause. The other pools' steps were taken all the same.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from offload.launcher.clock import Clock, pauses
 from offload.launcher.clusters import Clusters
 from offload.launcher.hub import Hub
 from offload.launcher.tokens import Tokens
-from offload.lifecycle.job import CancelPending, FailPending, GiveUp, Release, Scale, Step, plan
+from offload.lifecycle.job import CancelPending, FailPending, GiveUp, Release, Scale, Step, plan_all
 from offload.lifecycle.task import CancelRequested, Refused
-from offload.model.ids import JobId, pool_id
+from offload.model.growth import resources_of
+from offload.model.ids import JobId, PoolId, pool_id
 from offload.model.reasons import Reason, ReasonCode
 from offload.store import jobs, pools, tasks
 from offload.store.engine import Store
@@ -52,7 +53,7 @@ class Reconciler:
         self._address = address
         self._due: set[str] = set()
         self._workers: dict[str, asyncio.Task[None]] = {}
-        self._told: set[str] = set()
+        self._told: dict[str, set[int]] = {}
         self._look = asyncio.Event()
         hub.on_job(self.poke)
 
@@ -77,7 +78,7 @@ class Reconciler:
 
     def retell(self, job: str) -> None:
         """Tell the cluster's backend anew what is wanted of a job: it is another one than before."""
-        self._told.discard(job)
+        self._told.pop(job, None)
         self._hub.job_changed(job)
 
     async def aclose(self) -> None:
@@ -105,57 +106,72 @@ class Reconciler:
         _log.warning(
             "Job %s: %s Tried again in %.1f s.", job, error, pause, extra={"action": "retry", "job": job}
         )
-        try:
-            await self._say(job, _trouble(error))
-        except OffloadError as other:
-            _log.warning("Job %s: %s", job, other, extra={"action": "retry", "job": job})
         with self._hub.listen(f"job:{job}") as bell:
             await bell.wait(pause)
         self._due.add(job)
 
-    async def _say(self, job: str, reason: Reason | None) -> None:
-        news = await self._store.run(pools.waits, pool_id(JobId(job)), reason, self._clock.now())
+    async def _say(self, job: str, pool: PoolId, reason: Reason | None) -> None:
+        news = await self._store.run(pools.waits, pool, reason, self._clock.now())
         if news:
             self._hub.ring(f"job:{job}")
             self._hub.ring("events")
 
     async def step(self, job: str) -> bool:
-        """Take the step that is due; whether there was one."""
+        """Take the step that is due for each pool; whether there was one."""
         facts = await self._store.run(jobs.facts, job)
         if facts is None:
             return False
-        state, target, counts, pool = facts
+        state, target, counts, found = facts
+        told = self._told.get(job, ())
         # A backend may have forgotten its wishes with the launcher that ended: each is told anew once.
-        step = plan(state, target, counts, pool if job in self._told else replace(pool, wanted=None))
-        if step is None:
-            return False
-        _log.info("Job %s: %s", job, step, extra={"action": type(step).__name__.lower(), "job": job})
-        await self._take(JobId(job), step)
-        self._hub.job_changed(job, desk=isinstance(step, (Release, GiveUp)), idle=True)
-        return True
+        known = (pool if pool.size in told else replace(pool, wanted=None) for pool in found)
+        steps = list(plan_all(state, target, counts, known))
+        trials = (self._try(JobId(job), size, step) for size, step in steps)
+        errors = [error for error in await asyncio.gather(*trials) if error]
+        if len(errors) < len(steps):
+            ended = any(isinstance(step, (Release, GiveUp)) for _, step in steps)
+            self._hub.job_changed(job, desk=ended, idle=True)
+        if errors:
+            raise errors[0]
+        return bool(steps)
 
-    async def _take(self, job: JobId, step: Step) -> None:
+    async def _try(self, job: JobId, size: int, step: Step) -> Exception | None:
+        """Take a step of one pool; what is in the way is what its tasks wait for."""
+        pool = pool_id(job, size)
+        _log.info("Pool %s: %s", pool, step, extra={"action": type(step).__name__.lower(), "job": job})
+        try:
+            await self._take(job, size, step)
+        except Exception as error:  # noqa: BLE001  shown to people, and tried again
+            try:
+                await self._say(job, pool, _trouble(error))
+            except OffloadError as other:
+                _log.warning("Pool %s: %s", pool, other, extra={"action": "retry", "job": job})
+            return error
+        return None
+
+    async def _take(self, job: JobId, size: int, step: Step) -> None:
+        now = self._clock.now()
         match step:
             case GiveUp():
-                await self._store.run(jobs.give_up, job, self._clock.now())
+                await self._store.run(jobs.give_up, job, now)
             case CancelPending(reason):
-                await self._store.run(tasks.end_pending, job, CancelRequested(reason), self._clock.now())
+                await self._store.run(tasks.end_pending, job, CancelRequested(reason), now, size=size)
             case FailPending(reason):
-                await self._store.run(tasks.end_pending, job, Refused(reason), self._clock.now())
+                await self._store.run(tasks.end_pending, job, Refused(reason), now, size=size)
             case Scale(runners):
-                await self._scale(job, runners)
+                await self._scale(job, size, runners)
             case Release():
-                await self._release(job)
+                await self._release(job, size)
             case _:
                 assert_never(step)
 
-    async def _scale(self, job: JobId, runners: int) -> None:
+    async def _scale(self, job: JobId, size: int, runners: int) -> None:
         view = await self._store.run(jobs.get, job)
         pool = Pool(
-            id=pool_id(job),
+            id=pool_id(job, size),
             user=view.user,
-            resources=view.spec.resources,
-            token=self._tokens.of_pool(pool_id(job)),
+            resources=resources_of(view.spec, size),
+            token=self._tokens.of_pool(pool_id(job, size)),
             launcher=self._address,
             submitted=view.created,
             grace=view.spec.grace,
@@ -175,16 +191,17 @@ class Reconciler:
             no = Reason(code=ReasonCode.REFUSED, sentence=error.sentence, words=error.words)
             await self._store.run(pools.refuse, pool.id, no)
         await self._store.run(pools.told, pool.id, runners)
-        self._told.add(job)
-        if view.reason is not None and view.reason.code is ReasonCode.UNKNOWN:
-            await self._say(job, None)
+        self._told.setdefault(job, set()).add(size)
+        waits = (await self._store.run(jobs.waiting_of, [job])).get(job, {}).get(size)
+        if waits is not None and waits.code is ReasonCode.UNKNOWN:
+            await self._say(job, pool.id, None)
 
-    async def _release(self, job: JobId) -> None:
+    async def _release(self, job: JobId, size: int) -> None:
         view = await self._store.run(jobs.get, job)
         async with asyncio.timeout(_PATIENCE):
-            await self._clusters.backend(view.spec.cluster).release(pool_id(job))
-        await self._store.run(pools.released, pool_id(job))
-        self._told.discard(job)
+            await self._clusters.backend(view.spec.cluster).release(pool_id(job, size))
+        await self._store.run(pools.released, pool_id(job, size))
+        self._told.pop(job, None)
 
 
 def _trouble(error: Exception) -> Reason:

@@ -19,7 +19,7 @@ from offload.model.manifest import is_digest
 from offload.model.parameters import Parameters, is_sound, name_mistakes
 from offload.model.placement import pattern_mistakes
 from offload.model.resources import MAX_CPUS, MAX_SECONDS
-from offload.model.spec import MOST_RUNNING, Spec
+from offload.model.spec import LEAST_GROWTH, MOST_GROWTH, MOST_RUNNING, Spec
 from offload.store import jobs
 from offload.store.engine import Store
 from offload.wire.api import JobView, Rerun, Submission
@@ -200,6 +200,8 @@ def _about_limits(spec: Spec) -> Iterator[str]:
         yield f"CPUs are more than 0 and at most {MAX_CPUS}, not {resources.cpus}."
     if resources.memory is not None and not 0 < resources.memory <= _MAX_MEMORY:
         yield f"Memory is from 1 to {_MAX_MEMORY} bytes, not {resources.memory}."
+    if spec.memory_growth != 1 and not LEAST_GROWTH <= spec.memory_growth <= MOST_GROWTH:
+        yield f"Memory grows {LEAST_GROWTH:g} to {MOST_GROWTH:g} times, or 1; not {spec.memory_growth}."
     if not 0 <= resources.gpus <= _MAX_GPUS:
         yield f"GPUs are from 0 to {_MAX_GPUS}, not {resources.gpus}."
     if spec.time_limit is not None and not 0 < spec.time_limit <= MAX_SECONDS:

@@ -1,12 +1,13 @@
-"""What a job is, given its tasks; and which one step brings its pool nearer to what is wanted.
+"""What a job is, given its tasks; and which one step brings each of its pools nearer to what is wanted.
 
-``plan`` looks at a job and its pool and names the steps that are due. Each step is idempotent, so a launcher
-that dies between two of them just plans again.
+``plan`` looks at a job and one of its pools and names the step that is due. Each step is idempotent, so a
+launcher that dies between two of them just plans again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 from offload.lifecycle.task import CANCELLED_BEFORE_START
@@ -43,15 +44,21 @@ class PoolFacts:
     """What is known of a job's pool.
 
     Attributes:
+        size: of its runners; 0 is as asked.
+        pending: tasks of its size that wait.
+        running: tasks of its size that run.
         wanted: runners that the backend was last told to keep; None before the first time.
         released: whether the backend was told that the pool is done, and agreed.
         early_deaths: runners in a row that ended before they said hello.
         last_words: why the latest of them ended.
         refused: why the cluster rejects the pool for good, if it does.
-        max_running: how many tasks the job lets run at a time, or None.
+        max_running: how many tasks the job lets run at a time in this pool, or None.
         fail_fast: how many failed tasks end the job, or None.
     """
 
+    size: int = 0
+    pending: int = 0
+    running: int = 0
     wanted: int | None = None
     released: bool = False
     early_deaths: int = 0
@@ -68,14 +75,14 @@ class GiveUp:
 
 @dataclass(frozen=True, slots=True)
 class CancelPending:
-    """End the tasks that have not begun as cancelled, for this reason."""
+    """End the pool's tasks that wait as cancelled, for this reason."""
 
     reason: Reason = CANCELLED_BEFORE_START
 
 
 @dataclass(frozen=True, slots=True)
 class FailPending:
-    """End the tasks that have not begun as failed, for this reason."""
+    """End the pool's tasks that wait as failed, for this reason."""
 
     reason: Reason
 
@@ -95,8 +102,38 @@ class Release:
 Step = GiveUp | CancelPending | FailPending | Scale | Release
 
 
+def plan_all(
+    state: State, target: Target, counts: Counts, pools: Iterable[PoolFacts]
+) -> Iterator[tuple[int, Step]]:
+    """The step that is due for each pool, by its size; nothing where all is as wanted.
+
+    What ``max_running`` allows is for all pools together, and the smaller size has its share first: its
+    runners are there already, and a runner of a larger one would only wait beside them.
+
+    Args:
+        state: of the job.
+        target: what is wanted of it.
+        counts: of all its tasks.
+        pools: the smallest size first.
+    """
+    taken = 0
+    for pool in pools:
+        limit = pool.max_running
+        left = pool if limit is None else replace(pool, max_running=max(0, limit - taken))
+        taken += pool.pending + pool.running
+        if step := plan(state, target, replace(counts, pending=pool.pending, running=pool.running), left):
+            yield pool.size, step
+
+
 def plan(state: State, target: Target, counts: Counts, pool: PoolFacts) -> Step | None:
-    """The one step that is due; None when all is as wanted."""
+    """The one step that is due for a pool; None when all is as wanted.
+
+    Args:
+        state: of the job.
+        target: what is wanted of it.
+        counts: of its tasks; those that wait and those that run are of the pool's size.
+        pool: the pool.
+    """
     if state.is_terminal:
         return None if pool.released else Release()
     gave_up = _enough_failed(counts, pool.fail_fast)
@@ -108,7 +145,8 @@ def plan(state: State, target: Target, counts: Counts, pool: PoolFacts) -> Step 
         return FailPending(pool.refused)
     if counts.pending and pool.early_deaths >= MAX_EARLY_DEATHS:
         return FailPending(_no_runner_survives(pool))
-    wanted = min(counts.pending + counts.running, pool.max_running or MAX_RUNNERS)
+    most = MAX_RUNNERS if pool.max_running is None else pool.max_running
+    wanted = min(counts.pending + counts.running, most)
     return None if wanted == pool.wanted else Scale(wanted)
 
 

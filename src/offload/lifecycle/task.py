@@ -10,6 +10,9 @@ for a lease that the task no longer has. That is the whole defence against late,
        ▲                    │
        └─ retry, Lost, ─────┘
           or Returned
+
+A task that ran out of memory is run again in the next size, as long as there is one, without using up a
+retry: it failed for what was asked, and not for what it does.
 """
 
 from __future__ import annotations
@@ -18,8 +21,10 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
+from offload.model.growth import MOST_TIMES
 from offload.model.outcome import Outcome
 from offload.model.reasons import NOT_CHARGED, OWN_DOING, Reason, ReasonCode
+from offload.model.resources import format_memory
 from offload.model.states import AttemptState, State, Target
 
 FIRST_PAUSE: Final = 1.0
@@ -38,6 +43,7 @@ class TaskFacts:
         attempts: attempts begun so far.
         charged: attempts that failed and count against ``retries``.
         lost: attempts lost through no fault of the task.
+        size: of the runners that it needs; 0 is as asked.
         token: of the lease it is running under; None unless it runs.
     """
 
@@ -45,15 +51,25 @@ class TaskFacts:
     attempts: int = 0
     charged: int = 0
     lost: int = 0
+    size: int = 0
     token: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What the job wants of its tasks."""
+    """What the job wants of its tasks.
+
+    Attributes:
+        target: what is wanted.
+        retries: how many failed attempts of a task are repeated.
+        sizes: bytes of memory of each size; empty where a task that ran out of memory isn't given more.
+        memory_limit: bytes that a task may have at most; None where that isn't known.
+    """
 
     target: Target = Target.DONE
     retries: int = 0
+    sizes: tuple[int, ...] = ()
+    memory_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +151,8 @@ def decide(task: TaskFacts, wish: Wish, event: TaskEvent) -> Decision | None:
             return _end_lost(task, wish, reason)
         case Returned():
             return _take_back(task)
-        case CancelRequested(reason) | Refused(reason):
-            state = State.FAILED if isinstance(event, Refused) else State.CANCELLED
-            return _end_pending(task, state, reason)
+        case CancelRequested() | Refused():
+            return _end_pending(task, wish, event)
     assert_never(event)
 
 
@@ -165,10 +180,12 @@ def _take_back(task: TaskFacts) -> Decision:
     return Decision(task=replace(_ended(task, State.PENDING), attempts=task.attempts - 1))
 
 
-def _end_pending(task: TaskFacts, state: State, reason: Reason) -> Decision | None:
+def _end_pending(task: TaskFacts, wish: Wish, event: CancelRequested | Refused) -> Decision | None:
     if task.state is not State.PENDING:
         return None
-    return Decision(task=replace(task, state=state), reason=reason)
+    if isinstance(event, CancelRequested):
+        return Decision(task=replace(task, state=State.CANCELLED), reason=event.reason)
+    return Decision(task=replace(task, state=State.FAILED), reason=_refusal(task, wish, event.reason))
 
 
 def _complete(task: TaskFacts, wish: Wish, outcome: Outcome) -> Decision:
@@ -183,6 +200,10 @@ def _complete(task: TaskFacts, wish: Wish, outcome: Outcome) -> Decision:
 
 
 def _fail(task: TaskFacts, wish: Wish, reason: Reason) -> Decision:
+    if wish.sizes and reason.code is ReasonCode.OUT_OF_MEMORY:
+        if task.size + 1 < len(wish.sizes):
+            return _grow(task, wish, reason)
+        reason = replace(reason, sentence=_at_the_limit(task, wish))
     charged = replace(task, charged=task.charged + 1)
     again = charged.charged <= wish.retries
     return Decision(
@@ -202,6 +223,32 @@ def _pause(failures: int, token: str) -> float:
     longest = min(FIRST_PAUSE * 2.0 ** (failures - 1), LONGEST_PAUSE)
     draw = hashlib.sha256(token.encode()).digest()[0] / 255
     return longest * (0.5 + 0.5 * draw)
+
+
+def _grow(task: TaskFacts, wish: Wish, reason: Reason) -> Decision:
+    had, gets = (format_memory(wish.sizes[size]) for size in (task.size, task.size + 1))
+    sentence = f"It needed more than {had} of memory; it is run again with {gets}."
+    return Decision(
+        task=_ended(replace(task, size=task.size + 1), State.PENDING),
+        attempt=AttemptState.FAILED,
+        reason=replace(reason, sentence=sentence),
+    )
+
+
+def _at_the_limit(task: TaskFacts, wish: Wish) -> str:
+    needed = f"It needed more than {format_memory(wish.sizes[task.size])} of memory"
+    if wish.memory_limit is None:
+        return f"{needed}, {MOST_TIMES} times what was asked. Give it more with `--memory`."
+    return f"{needed}, and a task can have at most {format_memory(wish.memory_limit)} here."
+
+
+def _refusal(task: TaskFacts, wish: Wish, reason: Reason) -> Reason:
+    """Why a task ends that nothing will run; that of a larger size ran out of memory before."""
+    if not task.size:
+        return reason
+    had, gets = (format_memory(wish.sizes[size]) for size in (task.size - 1, task.size))
+    needed = f"It needed more than {had} of memory, and no runner with {gets} is to be had"
+    return replace(reason, code=ReasonCode.OUT_OF_MEMORY, sentence=f"{needed}: {reason.sentence}")
 
 
 def _end_lost(task: TaskFacts, wish: Wish, reason: Reason) -> Decision:

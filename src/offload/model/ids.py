@@ -34,6 +34,11 @@ def job_of_pool(pool: PoolId) -> JobId:
     return JobId(pool.rpartition("-")[0])
 
 
+def size_of_pool(pool: PoolId) -> int:
+    """Which of its job's resource sizes a pool has; 0 is as asked."""
+    return int(pool.rpartition("-")[2])
+
+
 def runner_id(pool: PoolId, number: int) -> RunnerId:
     """The runner with this number in a pool."""
     return RunnerId(f"{pool}-{number}")

@@ -11,6 +11,11 @@ from offload.model.resources import Resources
 
 MOST_RUNNING: Final = 1000
 """Tasks of one job that may run at a time."""
+MEMORY_GROWTH: Final = 1.5
+"""How many times as much memory a task gets that ran out of it, unless the job says otherwise."""
+LEAST_GROWTH: Final = 1.1
+"""Less is no larger size: it would only fail once more."""
+MOST_GROWTH: Final = 10.0
 DEFAULT_GRACE: Final = 10.0
 """Seconds between SIGTERM and SIGKILL: R and Python need one or two to save what they have."""
 
@@ -27,6 +32,9 @@ class Spec:
         home: where the results belong, a ``file://HOST/absolute/path`` URI (percent-encoded).
         directory: where below the snapshot's root the command starts, POSIX and relative; ``.`` is the root.
         resources: what one task needs.
+        memory_growth: how many times as much memory a task gets that ran out of it; 1 is never more.
+        memory_limit: bytes of memory that one task may have, by the cluster; None where that isn't known. Set
+            when the job is accepted.
         array: the indices of the tasks.
         is_array: whether many tasks were asked for; a plain job has one task, with index 1.
         parameters: what makes the tasks differ; None when only their indices do.
@@ -55,6 +63,8 @@ class Spec:
     home: str
     directory: str = "."
     resources: Resources = field(default_factory=Resources)
+    memory_growth: float = MEMORY_GROWTH
+    memory_limit: int | None = None
     array: Array = field(default_factory=Array)
     is_array: bool = False
     parameters: Parameters | None = None

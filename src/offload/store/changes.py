@@ -17,6 +17,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, case, delete, update
 
 from offload.lifecycle.task import Completed, Decision, Returned, TaskEvent, TaskFacts, Wish, decide
+from offload.model.growth import sizes_of
 from offload.model.ids import RunnerId
 from offload.model.states import AttemptState, State, Target
 from offload.store import events, jobs, manifests
@@ -44,6 +45,7 @@ _MOVE: Final = (
                 "attempts",
                 "charged",
                 "lost",
+                "size",
                 "token",
                 "runner",
                 "expires",
@@ -89,7 +91,13 @@ class Change:
 
 def wish_of(job: Row[Any]) -> Wish:
     """What a job wants of its tasks."""
-    return Wish(target=Target(job.target), retries=jobs.spec_of(job).retries)
+    spec = jobs.spec_of(job)
+    return Wish(
+        target=Target(job.target),
+        retries=spec.retries,
+        sizes=sizes_of(spec),
+        memory_limit=spec.memory_limit,
+    )
 
 
 def facts_of(row: Row[Any]) -> TaskFacts:
@@ -99,6 +107,7 @@ def facts_of(row: Row[Any]) -> TaskFacts:
         attempts=row.attempts,
         charged=row.charged,
         lost=row.lost,
+        size=row.size,
         token=row.token,
     )
 
@@ -129,6 +138,8 @@ def apply(
     assert moved.rowcount == len(made), "a row that was read for update changed all the same"
     _end_attempts(connection, made, now)
     _forget_attempts(connection, made)
+    for size in {task.size for change in made if (task := change.decision.task).size > change.row.size}:
+        jobs.open_pool(connection, job.id, size)
     events.record_all(connection, job.id, now, [told for change in made for told in _told(change)])
     counted: Counter[State] = Counter()
     for change in made:
@@ -150,6 +161,7 @@ def _columns(change: Change, now: float, holder: tuple[RunnerId, float] | None) 
         "new_attempts": task.attempts,
         "new_charged": task.charged,
         "new_lost": task.lost,
+        "new_size": task.size,
         "new_token": task.token,
         "new_runner": runner,
         "new_expires": expires,

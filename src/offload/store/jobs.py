@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, exists, func, insert, select, update
 
 from offload.errors import BlobMissingError, JobNotFoundError
 from offload.lifecycle.job import PoolFacts, job_state
 from offload.model.counts import Counts
-from offload.model.ids import new_job_id, pool_id
+from offload.model.growth import can_grow
+from offload.model.ids import JobId, new_job_id, pool_id, size_of_pool
 from offload.model.reasons import Reason
 from offload.model.spec import Spec
 from offload.model.states import State, Target
@@ -42,9 +45,7 @@ def submit(connection: Connection, submission: Submission, user: str, now: float
         raise BlobMissingError("The job's files aren't with the launcher.", details={"digests": missing})
     job = new_job_id()
     _insert_job(connection, job, submission, user, now)
-    connection.execute(
-        insert(pools).values(id=pool_id(job), job=job, released=False, early_deaths=0, last_words="")
-    )
+    open_pool(connection, job, 0)
     manifests.refer(connection, job, *wanted, *filter(None, (spec.stdin,)))
     events.record(connection, job, "submitted", now, name=spec.name, cluster=spec.cluster)
     return get(connection, job), True
@@ -79,6 +80,12 @@ def _insert_job(connection: Connection, job: str, submission: Submission, user: 
             results_removed=False,
         )
     )
+
+
+def open_pool(connection: Connection, job: str, size: int) -> None:
+    """Keep the pool of a job's runners of this size, unless it is there."""
+    pool = {"id": pool_id(JobId(job), size), "job": job, "released": False, "early_deaths": 0}
+    manifests.insert_missing(connection, pools, [{**pool, "last_words": ""}])
 
 
 def submitted_before(connection: Connection, key: str) -> JobView | None:
@@ -117,13 +124,17 @@ def get(connection: Connection, job: str) -> JobView:
         JobNotFoundError: there is none; the sentence suggests near ids.
     """
     row = row_of(connection, job)
-    return job_view(row, waiting_of(connection, job))
+    return job_view(row, waiting_of(connection, [job]).get(job, {}))
 
 
-def waiting_of(connection: Connection, job: str) -> str | None:
-    """Why the job's pool has no runner yet, as the text of a reason."""
-    waiting = connection.execute(select(pools.c.waiting).where(pools.c.job == job)).scalar()
-    return None if waiting is None else str(waiting)
+def waiting_of(connection: Connection, some: Sequence[str]) -> dict[str, dict[int, Reason]]:
+    """Why pools of some jobs have no runner yet, by job and size, the smallest first."""
+    query = select(pools.c.id, pools.c.job, pools.c.waiting)
+    rows = connection.execute(query.where(pools.c.job.in_(some), pools.c.waiting.is_not(None)))
+    found: dict[str, dict[int, Reason]] = {}
+    for row in sorted(rows, key=lambda row: size_of_pool(row.id)):
+        found.setdefault(row.job, {})[size_of_pool(row.id)] = decode(row.waiting, Reason)
+    return found
 
 
 def _not_found(connection: Connection, job: str) -> JobNotFoundError:
@@ -152,8 +163,7 @@ def page(
     Raises:
         JobNotFoundError: ``before`` names no job.
     """
-    query = select(jobs, pools.c.waiting).join(pools, pools.c.job == jobs.c.id)
-    query = query.order_by(jobs.c.number.desc()).limit(limit + 1)
+    query = select(jobs).order_by(jobs.c.number.desc()).limit(limit + 1)
     if state is not None:
         query = query.where(jobs.c.state == state)
     if user is not None:
@@ -161,14 +171,15 @@ def page(
     if before is not None:
         query = query.where(jobs.c.number < row_of(connection, before).number)
     rows = connection.execute(query).all()
-    views = tuple(job_view(row, row.waiting) for row in rows[:limit])
+    waiting = waiting_of(connection, [row.id for row in rows[:limit]])
+    views = tuple(job_view(row, waiting.get(row.id, {})) for row in rows[:limit])
     return JobPage(jobs=views, next=views[-1].id if len(rows) > limit else None)
 
 
 def unfinished(connection: Connection, cluster: str | None = None) -> list[str]:
-    """Ids of jobs that have work left, or whose pool isn't released, oldest first; all, or one cluster's."""
-    busy = jobs.c.state.in_(_UNFINISHED) | ~pools.c.released
-    query = select(jobs.c.id).join(pools, pools.c.job == jobs.c.id).where(busy)
+    """Ids of jobs that have work left, or a pool that isn't released, oldest first; all, or one cluster's."""
+    kept = exists().where(pools.c.job == jobs.c.id, ~pools.c.released)
+    query = select(jobs.c.id).where(jobs.c.state.in_(_UNFINISHED) | kept)
     if cluster is not None:
         query = query.where(jobs.c.cluster == cluster)
     return list(connection.execute(query.order_by(jobs.c.number)).scalars())
@@ -204,23 +215,42 @@ def _turn_to_cancelled(connection: Connection, job: str) -> bool:
     return bool(connection.execute(moved.values(target=Target.CANCELLED)).rowcount)
 
 
-def facts(connection: Connection, job: str) -> tuple[State, Target, Counts, PoolFacts] | None:
-    """What the reconciler plans from; None when the job is not there any more."""
-    query = select(jobs, pools.c.wanted, pools.c.released, pools.c.early_deaths, pools.c.last_words)
-    query = query.add_columns(pools.c.refused).join(pools, pools.c.job == jobs.c.id)
-    row = connection.execute(query.where(jobs.c.id == job)).one_or_none()
+def facts(connection: Connection, job: str) -> tuple[State, Target, Counts, tuple[PoolFacts, ...]] | None:
+    """What the reconciler plans from, the pool of the smallest size first; None when the job isn't there."""
+    row = connection.execute(select(jobs).where(jobs.c.id == job)).one_or_none()
     if row is None:
         return None
-    pool = PoolFacts(
-        wanted=row.wanted,
-        released=row.released,
-        early_deaths=row.early_deaths,
-        last_words=row.last_words,
-        refused=reason_of(row.refused),
-        max_running=spec_of(row).max_running,
-        fail_fast=spec_of(row).fail_fast,
+    spec, left = spec_of(row), unfinished_of(connection, row)
+    found = (
+        PoolFacts(
+            size=size_of_pool(pool.id),
+            pending=left[size_of_pool(pool.id), State.PENDING],
+            running=left[size_of_pool(pool.id), State.RUNNING],
+            wanted=pool.wanted,
+            released=pool.released,
+            early_deaths=pool.early_deaths,
+            last_words=pool.last_words,
+            refused=reason_of(pool.refused),
+            max_running=spec.max_running,
+            fail_fast=spec.fail_fast,
+        )
+        for pool in connection.execute(select(pools).where(pools.c.job == job))
     )
-    return State(row.state), Target(row.target), counts_of(row), pool
+    in_order = tuple(sorted(found, key=attrgetter("size")))
+    return State(row.state), Target(row.target), counts_of(row), in_order
+
+
+def unfinished_of(connection: Connection, job: Row[Any]) -> Counter[tuple[int, State]]:
+    """How many tasks of a job wait and how many run, by size and state; nearly all are as asked."""
+    left = Counter({(0, State.PENDING): job.pending, (0, State.RUNNING): job.running})
+    if not can_grow(spec_of(job)):
+        return left
+    larger = tasks.c.state.in_(_UNFINISHED) & (tasks.c.size > 0)
+    query = select(tasks.c.size, tasks.c.state, func.count()).where(tasks.c.job == job.id, larger)
+    for size, state, count in connection.execute(query.group_by(tasks.c.size, tasks.c.state)):
+        left[size, State(state)] += count
+        left[0, State(state)] -= count
+    return left
 
 
 def move_tasks(connection: Connection, job: str, moved: Mapping[State, int], now: float) -> None:
@@ -259,7 +289,7 @@ def begin_tasks(connection: Connection, job: Row[Any], count: int) -> int:
         return 0
     guarded = update(jobs).where(jobs.c.id == job.id, jobs.c.begun == job.begun)
     connection.execute(guarded.values(begun=job.begun + len(indices)))
-    new = {"job": job.id, "state": State.PENDING, "attempts": 0, "charged": 0, "lost": 0}
+    new = {"job": job.id, "state": State.PENDING, "attempts": 0, "charged": 0, "lost": 0, "size": 0}
     rows = [{**new, "task": index, "position": at} for at, index in enumerate(indices, job.begun)]
     connection.execute(insert(tasks), rows)
     return len(indices)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from offload.lifecycle.batch import batch_size, room
-from offload.model.ids import RunnerId, pool_of_runner
+from offload.model.ids import PoolId, RunnerId, pool_of_runner, size_of_pool
 from offload.model.states import State, Target
 from offload.store import jobs, pools, tasks
 from offload.wire.runner_protocol import LeaseRequest, LeaseResponse, Order, OrderKind
@@ -61,7 +61,7 @@ def exchange(
     ahead = slots - request.free_slots
     leases = tasks.grant(connection, runner, slots=slots, ahead=ahead, known=working, now=now, ttl=ttl)
     orders = _orders(request, working, held, cancelled=row.target == Target.CANCELLED)
-    if slots and not held and not leases and _is_superfluous(connection, row):
+    if slots and not held and not leases and _is_superfluous(connection, row, pool_of_runner(runner)):
         orders.append(Order(kind=OrderKind.STOP))
     left_room = bool(row.pending) and not leases and jobs.spec_of(row).max_running is not None
     return Exchange(
@@ -89,9 +89,12 @@ def _orders(request: LeaseRequest, working: list[str], held: set[str], *, cancel
     return cancel + [Order(kind=OrderKind.DROP, token=token) for token in working if token not in held]
 
 
-def _is_superfluous(connection: Connection, job: Row[Any]) -> bool:
-    """Whether a runner without work can end: there is none left, and enough others for what still runs."""
+def _is_superfluous(connection: Connection, job: Row[Any], pool: PoolId) -> bool:
+    """Whether a runner without work can end: its size has none, and enough others for what still runs."""
     if State(job.state).is_terminal:
         return True
-    wanted = pools.wanted_of(connection, job.id)
-    return not job.pending and wanted is not None and wanted <= tasks.count_holders(connection, job.id)
+    left, size = jobs.unfinished_of(connection, job), size_of_pool(pool)
+    if left[size, State.PENDING]:
+        return False
+    wanted = pools.wanted_of(connection, pool)
+    return wanted is not None and wanted <= tasks.count_holders(connection, job.id, size)

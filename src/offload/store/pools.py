@@ -30,9 +30,9 @@ def released(connection: Connection, pool: PoolId) -> None:
     connection.execute(update(pools).where(pools.c.id == pool).values(released=True, waiting=None))
 
 
-def wanted_of(connection: Connection, job: str) -> int | None:
-    """How many runners of a job the backend was last told to keep."""
-    return connection.execute(select(pools.c.wanted).where(pools.c.job == job)).scalar()
+def wanted_of(connection: Connection, pool: PoolId) -> int | None:
+    """How many runners the backend was last told to keep."""
+    return connection.execute(select(pools.c.wanted).where(pools.c.id == pool)).scalar()
 
 
 def waits(connection: Connection, pool: PoolId, reason: Reason | None, now: float) -> bool:

@@ -2,7 +2,8 @@
 
 ``tasks`` holds the lease of a running task in its own row: there is at most one, so a guarded update of that
 row is all that leasing needs. ``jobs`` carries the number of its tasks in each state, changed in the same
-transaction as the task, so a listing never counts rows.
+transaction as the task, so a listing never counts rows. A job has a pool for each size that any of its tasks
+needed; those tasks that need more than was asked are few, and are counted by an index.
 
 A task gets its row when it is first leased. Those that have not begun are what is left of the array from the
 position ``jobs.begun`` on, and the same holds for all of them: they are pending, or they ended together as
@@ -94,6 +95,7 @@ tasks = Table(
     Column("attempts", Integer, nullable=False),
     Column("charged", Integer, nullable=False),
     Column("lost", Integer, nullable=False),
+    Column("size", Integer, nullable=False, server_default="0"),
     Column("token", Text, unique=True),
     Column("runner", Text, index=True),
     Column("expires", Float),
@@ -102,7 +104,7 @@ tasks = Table(
     Column("results", Text),
     Column("result", Text),
     Column("due", Float),
-    Index(None, "job", "state", "position"),
+    Index(None, "job", "state", "size", "position"),
 )
 
 attempts = Table(

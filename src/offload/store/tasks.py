@@ -12,7 +12,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, distinct, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, distinct, func, insert, select, update
 
 from offload.errors import LeaseLostError, TaskNotFoundError
 from offload.lifecycle.task import (
@@ -26,7 +26,7 @@ from offload.lifecycle.task import (
     TaskFacts,
     decide,
 )
-from offload.model.ids import RunnerId, job_of_pool, pool_of_runner
+from offload.model.ids import RunnerId, job_of_pool, pool_of_runner, size_of_pool
 from offload.model.reasons import Reason
 from offload.model.states import AttemptState, State, Target
 from offload.store import changes, checkpoints, jobs
@@ -98,11 +98,12 @@ def _grant_new(
     now: float,
     ttl: float,
 ) -> list[Lease]:
+    size = size_of_pool(pool_of_runner(runner))
     may_begin = tasks.c.due.is_(None) | (tasks.c.due <= now)
-    pending = select(tasks).where(tasks.c.job == job.id, tasks.c.state == State.PENDING, may_begin)
+    pending = select(tasks).where(*_waits(job.id), tasks.c.size == size, may_begin)
     pending = pending.order_by(tasks.c.position).limit(room).with_for_update(skip_locked=True)
     rows = connection.execute(pending).all()
-    if len(rows) < room and jobs.begin_tasks(connection, job, room - len(rows)):
+    if len(rows) < room and size == 0 and jobs.begin_tasks(connection, job, room - len(rows)):
         rows = connection.execute(pending).all()
     if any(row.attempts for row in rows):
         rows = rows[:at_once]
@@ -125,9 +126,12 @@ def _grant_new(
 
 def next_due(connection: Connection, job: str, now: float) -> float | None:
     """When the next of a job's failed tasks may be tried again; None when none waits for that."""
-    later = (tasks.c.job == job) & (tasks.c.state == State.PENDING) & (tasks.c.due > now)
-    waiting = select(func.min(tasks.c.due)).where(later)
+    waiting = select(func.min(tasks.c.due)).where(*_waits(job), tasks.c.due > now)
     return connection.execute(waiting).scalar()
+
+
+def _waits(job: str) -> tuple[ColumnElement[bool], ...]:
+    return tasks.c.job == job, tasks.c.state == State.PENDING
 
 
 def _attempt(job: str, runner: RunnerId, lease: Lease, now: float) -> dict[str, Any]:
@@ -193,20 +197,27 @@ def expired(connection: Connection, now: float) -> dict[RunnerId, float]:
     return found
 
 
-def end_pending(connection: Connection, job: str, event: CancelRequested | Refused, now: float) -> int:
-    """End the tasks that wait, as cancelled or as failed; how many.
+def end_pending(
+    connection: Connection, job: str, event: CancelRequested | Refused, now: float, *, size: int = 0
+) -> int:
+    """End the tasks of one size that wait, as cancelled or as failed; how many.
 
     What holds for one that has not begun holds for all of them, so they are ended by one statement.
     """
     row = jobs.row_of(connection, job, lock=True)
-    decision = decide(TaskFacts(), changes.wish_of(row), event)
+    waiting = select(tasks).where(*_waits(job), tasks.c.size == size)
+    again = connection.execute(waiting.order_by(tasks.c.position).with_for_update()).all()
+    ended = 0 if size else _end_unbegun(connection, row, event, now)
+    return ended + len(changes.apply(connection, row, [(waits, event) for waits in again], now))
+
+
+def _end_unbegun(connection: Connection, job: Row[Any], event: CancelRequested | Refused, now: float) -> int:
+    decision = decide(TaskFacts(), changes.wish_of(job), event)
     if decision is None:
         return 0
-    waiting = select(tasks).where(tasks.c.job == job, tasks.c.state == State.PENDING)
-    again = connection.execute(waiting.order_by(tasks.c.position).with_for_update()).all()
-    ended = jobs.end_rest(connection, row, decision.task.state, decision.reason, now)
-    jobs.move_tasks(connection, job, {State.PENDING: -ended, decision.task.state: ended}, now)
-    return ended + len(changes.apply(connection, row, [(waits, event) for waits in again], now))
+    ended = jobs.end_rest(connection, job, decision.task.state, decision.reason, now)
+    jobs.move_tasks(connection, job.id, {State.PENDING: -ended, decision.task.state: ended}, now)
+    return ended
 
 
 def attempt_held(connection: Connection, token: str) -> tuple[str, int, int]:
@@ -221,12 +232,10 @@ def attempt_held(connection: Connection, token: str) -> tuple[str, int, int]:
     return row.job, row.task, row.attempts
 
 
-def count_holders(connection: Connection, job: str) -> int:
-    """How many runners hold leases of a job."""
-    held = select(func.count(distinct(tasks.c.runner)))
-    return int(
-        connection.execute(held.where(tasks.c.job == job, tasks.c.state == State.RUNNING)).scalar_one()
-    )
+def count_holders(connection: Connection, job: str, size: int) -> int:
+    """How many runners of a size hold leases of a job."""
+    held = (tasks.c.job == job) & (tasks.c.state == State.RUNNING) & (tasks.c.size == size)
+    return int(connection.execute(select(func.count(distinct(tasks.c.runner))).where(held)).scalar_one())
 
 
 def any_held(connection: Connection) -> bool:
@@ -258,7 +267,7 @@ def get(connection: Connection, job: str, index: int) -> TaskView:
     array = jobs.spec_of(row).array
     if index not in array:
         raise TaskNotFoundError(f"Job {job} has no task {index}.", next_step=f"Its tasks are {array}.")
-    return rest_view(row, index, jobs.waiting_of(connection, job))
+    return rest_view(row, index, jobs.waiting_of(connection, [job]).get(job, {}))
 
 
 def page(
@@ -294,7 +303,7 @@ def page(
     views = _begun(connection, row, query)
     if not results and state in (None, rest_state(row)):
         rest = islice(jobs.spec_of(row).array.since(row.begun).above(after), limit + 1)
-        waiting = jobs.waiting_of(connection, job)
+        waiting = jobs.waiting_of(connection, [job]).get(job, {})
         views += [rest_view(row, index, waiting) for index in rest]
         views = sorted(views, key=attrgetter("index"))[: limit + 1]
     more = len(views) > limit
@@ -303,11 +312,12 @@ def page(
 
 def _begun(connection: Connection, job: Row[Any], query: Any) -> list[TaskView]:
     rows = connection.execute(query).all()
-    waiting = jobs.waiting_of(connection, job.id)
+    waiting = jobs.waiting_of(connection, [job.id]).get(job.id, {})
+    spec = jobs.spec_of(job)
     tried: dict[int, list[AttemptView]] = {}
     wanted = attempts.c.task.in_([row.task for row in rows])
     found = select(attempts).where(attempts.c.job == job.id, wanted).order_by(attempts.c.number)
     for row in connection.execute(found):
-        tried.setdefault(row.task, []).append(attempt_view(row))
+        tried.setdefault(row.task, []).append(attempt_view(row, spec))
     removed = job.results_removed
     return [task_view(row, tuple(tried.get(row.task, ())), waiting, removed=removed) for row in rows]

@@ -15,7 +15,7 @@ from offload.model.use import Use
 from offload.store import jobs
 from offload.store.schema import attempts
 from offload.store.schema import jobs as jobs_table
-from offload.store.views import reason_of
+from offload.store.views import memory_of, reason_of
 from offload.wire.codec import decode
 
 SAMPLE: Final = 5000
@@ -52,10 +52,10 @@ def _script(spec: Spec) -> tuple[object, ...]:
 
 
 def _of_jobs(connection: Connection, specs: dict[str, Spec]) -> Usage | None:
-    columns = select(attempts.c.job, attempts.c.use, attempts.c.reason)
+    columns = select(attempts.c.job, attempts.c.runner, attempts.c.use, attempts.c.reason)
     ended = columns.where(attempts.c.job.in_(list(specs)), attempts.c.use.is_not(None))
     rows = connection.execute(ended.order_by(attempts.c.ended.desc()).limit(SAMPLE)).all()
-    killed = [specs[row.job].resources.memory or 0 for row in rows if _ran_out(row.reason)]
+    killed = [memory_of(specs[row.job], row.runner) or 0 for row in rows if _ran_out(row.reason)]
     uses: Sequence[Use] = [decode(row.use, Use) for row in rows]
     return summarise(uses, jobs=len({row.job for row in rows}), killed_at=max(killed, default=0))
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Row
 
 from offload.model.counts import Counts
+from offload.model.growth import resources_of
+from offload.model.ids import RunnerId, pool_of_runner, size_of_pool
 from offload.model.reasons import Reason
 from offload.model.spec import Spec
 from offload.model.states import AttemptState, State, Target
@@ -36,9 +39,9 @@ def counts_of(row: Row[Any]) -> Counts:
     )
 
 
-def job_view(row: Row[Any], waiting: str | None = None) -> JobView:
-    """A job; ``waiting`` is why its pool has no runner yet."""
-    pending = row.state == State.PENDING
+def job_view(row: Row[Any], waiting: Mapping[int, Reason]) -> JobView:
+    """A job; ``waiting`` is why its pools have no runner yet, by size."""
+    waits = row.pending and not row.running
     return JobView(
         id=row.id,
         user=row.user,
@@ -47,7 +50,7 @@ def job_view(row: Row[Any], waiting: str | None = None) -> JobView:
         target=Target(row.target),
         counts=counts_of(row),
         created=row.created,
-        reason=reason_of(waiting if pending else row.reason),
+        reason=next(iter(waiting.values()), None) if waits else reason_of(row.reason),
         exit_status=row.exit_status,
         started=row.started,
         ended=row.ended,
@@ -56,14 +59,14 @@ def job_view(row: Row[Any], waiting: str | None = None) -> JobView:
 
 
 def task_view(
-    row: Row[Any], attempts: tuple[AttemptView, ...], waiting: str | None, *, removed: bool
+    row: Row[Any], attempts: tuple[AttemptView, ...], waiting: Mapping[int, Reason], *, removed: bool
 ) -> TaskView:
-    """A task with its attempts; ``waiting`` is why its pool has no runner yet."""
-    pending = row.state == State.PENDING
+    """A task with its attempts; ``waiting`` is why pools have no runner yet, by size."""
+    waits = waiting.get(row.size) if row.state == State.PENDING else None
     return TaskView(
         index=row.task,
         state=State(row.state),
-        reason=reason_of((waiting or row.reason) if pending else row.reason),
+        reason=waits or reason_of(row.reason),
         exit_status=row.exit_status,
         results=None if removed else row.results,
         result=None if row.result is None else decode(row.result, dict),
@@ -76,18 +79,18 @@ def rest_state(job: Row[Any]) -> State:
     return State(job.rest_state or State.PENDING)
 
 
-def rest_view(job: Row[Any], index: int, waiting: str | None) -> TaskView:
+def rest_view(job: Row[Any], index: int, waiting: Mapping[int, Reason]) -> TaskView:
     """A task that has not begun."""
     state = rest_state(job)
     return TaskView(
         index=index,
         state=state,
-        reason=reason_of(waiting if state is State.PENDING else job.rest_reason),
+        reason=waiting.get(0) if state is State.PENDING else reason_of(job.rest_reason),
     )
 
 
-def attempt_view(row: Row[Any]) -> AttemptView:
-    """One try."""
+def attempt_view(row: Row[Any], spec: Spec) -> AttemptView:
+    """One try at a task of a job with this spec."""
     return AttemptView(
         number=row.number,
         runner=row.runner,
@@ -97,7 +100,13 @@ def attempt_view(row: Row[Any]) -> AttemptView:
         exit_status=row.exit_status,
         reason=reason_of(row.reason),
         use=None if row.use is None else decode(row.use, Use),
+        memory=memory_of(spec, row.runner),
     )
+
+
+def memory_of(spec: Spec, runner: str) -> int | None:
+    """Bytes that the attempts of a runner may have; None is no limit."""
+    return resources_of(spec, size_of_pool(pool_of_runner(RunnerId(runner)))).memory
 
 
 def event_view(row: Row[Any]) -> EventView:

@@ -59,7 +59,7 @@ class JobView:
         spec: what was asked.
         state: where it stands.
         target: what is wanted of it.
-        reason: why it failed or still waits.
+        reason: why it failed; while none of its tasks runs, why it waits.
         exit_status: once ended: 0, or the status of its first failed task.
         counts: its tasks by state.
         created: when it was submitted.
@@ -97,6 +97,7 @@ class AttemptView:
         exit_status: of the command.
         reason: why it is no success.
         use: what it used.
+        memory: its limit in bytes, which is more than was asked where an earlier one ran out; None is none.
     """
 
     number: int
@@ -107,6 +108,7 @@ class AttemptView:
     exit_status: int | None = None
     reason: Reason | None = None
     use: Use | None = None
+    memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ def test_every_key_can_be_a_directive():
     texts = {
         "cpus": "0.5", "memory": "1Gi", "gpus": "2", "time": "2h", "grace": "0", "retries": "1",
         "max-running": "5",
+        "memory-growth": "2",
         "fail-fast": "3",
         "env": "A=1", "name": "n", "on": "local", "stdin": "in.txt", "size-limit": "1GB",
         "image": "rocker/r-ver:4.4", "profile": "gpu", "mount": "data:/data", "queue": "night",
@@ -36,6 +37,7 @@ def test_every_key_can_be_a_directive():
     assert settings == Settings(
         cpus=0.5, memory=1 << 30, gpus=2, time=7200.0, grace=0.0, retries=1, results="out/{task}",
         max_running=5,
+        memory_growth=2.0,
         fail_fast=3,
         env={"A": "1"}, name="n", on="local", stdin="in.txt", size_limit=10**9, origins=settings.origins,
         image="rocker/r-ver:4.4", profile="gpu", mounts=("data:/data",), queue="night", test_preemption=30.0,
@@ -81,6 +83,7 @@ def test_all_mistakes_are_told_at_once_with_where_they_are():
             [Directive(4, "cpu", "4"), Directive(5, "", "gpus"), Directive(6, "memory", "lots")],
             [
                 ("gpus", "-1"),
+                ("memory-growth", "0.5"),
                 ("array", "1-x"),
                 ("env", "1A=2"),
                 ("env", "MISSING"),
@@ -96,6 +99,7 @@ def test_all_mistakes_are_told_at_once_with_where_they_are():
         "Line 5 of fit.R: 'gpus' is not of the form key=value",
         "Line 6 of fit.R: 'lots' is not an amount of memory",
         "--gpus: '-1' is not a whole number",
+        "--memory-growth: '0.5' is not a factor by which memory grows",
         "--array: The array range is not valid",
         "--env: '1A' is not the name of a variable",
         "--env: MISSING is not set here",
@@ -103,4 +107,4 @@ def test_all_mistakes_are_told_at_once_with_where_they_are():
         "--mount: 'data:here' is not a mount",
     ):
         assert part in sentence
-    assert "A directive can set: cpus, memory, gpus," in caught.value.next_step
+    assert "A directive can set: cpus, memory, memory-growth, gpus," in caught.value.next_step

@@ -20,6 +20,7 @@ def attempt(number: int) -> AttemptView:
         started=10.0,
         ended=20.0,
         use=Use(wall=9.5, cpu=3.0, peak_memory=1 << 20),
+        memory=1 << 30,
     )
 
 
@@ -47,6 +48,7 @@ def test_a_row_has_parameters_state_use_and_results():
         "wall": 9.5,
         "cpu": 3.0,
         "peak_memory": 1 << 20,
+        "memory_limit": 1 << 30,
         "loss": 0.5,
         "result.state": "mine",
         "more": {"a": 1},

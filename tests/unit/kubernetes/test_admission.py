@@ -77,6 +77,11 @@ def test_a_profile_fills_in_what_a_job_leaves_open_and_nothing_else():
     assert admitted.queue == "gpu"
 
 
+@pytest.mark.parametrize(("profile", "limit"), [(None, 64 << 30), ("gpu", 64 << 30), ("huge", 1 << 40)])
+def test_memory_may_grow_as_far_as_the_profile_or_else_the_cluster_lets_it(profile, limit):
+    assert admit(SETTINGS, spec(profile=profile), "anna").memory_limit == limit
+
+
 def test_what_is_admitted_is_admitted_again_as_it_is():
     once = admit(SETTINGS, spec(profile="gpu", mounts=("data", "home:/here")), "anna")
     assert admit(SETTINGS, once, "anna") == once

@@ -159,6 +159,18 @@ def test_memory_is_request_and_limit_and_cpus_are_a_request():
     assert runner["resources"]["requests"]["memory"] == runner["resources"]["limits"]["memory"]
 
 
+def test_a_pool_of_a_larger_size_has_objects_of_its_own_with_its_memory():
+    made = job(id=PoolId("k7m2q9x-1"), resources=Resources(cpus=2.5, memory=12 << 30), generation=0)
+    assert made["metadata"]["name"] == "offload-k7m2q9x-1-0"
+    assert made["metadata"]["labels"]["offload.dev/pool"] == "k7m2q9x-1"
+    assert made["metadata"]["labels"]["offload.dev/job"] == "k7m2q9x"
+    spec = made["spec"]["template"]["spec"]
+    task, _ = containers(spec)
+    assert task["resources"]["requests"]["memory"] == task["resources"]["limits"]["memory"] == str(12 << 30)
+    (shm,) = (volume for volume in spec["volumes"] if volume["name"] == "shm")
+    assert shm["emptyDir"]["sizeLimit"] == str(12 << 30)
+
+
 @pytest.mark.parametrize(
     ("text", "limited"),
     [

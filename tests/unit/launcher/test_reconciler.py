@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from offload.errors import BackendUnavailableError, RefusedError
 from offload.launcher.hub import Hub
 from offload.launcher.reconciler import Reconciler
 from offload.launcher.tokens import Tokens
-from offload.model.ids import pool_id
-from offload.model.reasons import ReasonCode
+from offload.model.ids import pool_id, runner_id
+from offload.model.outcome import Outcome
+from offload.model.reasons import Reason, ReasonCode
+from offload.model.resources import Resources
 from offload.model.states import State
-from offload.store import jobs, pools
+from offload.store import jobs, pools, tasks
+from offload.wire.runner_protocol import PROTOCOL_VERSION, Completion, Hello
 
 
 async def test_a_step_whose_note_was_lost_is_taken_again_and_changes_nothing(parts):
@@ -118,3 +123,61 @@ async def test_every_unfinished_job_is_looked_at_when_the_launcher_starts(parts)
     running.cancel()
     await asyncio.wait([running])
     assert {pool.id for pool, _ in parts.backend.scaled} == set(map(pool_id, ids))
+
+
+FULL = Reason(code=ReasonCode.OUT_OF_MEMORY, sentence="Too much.")
+
+
+async def with_a_task_that_ran_out(parts, array="1-3"):
+    """A job whose first task waits for a runner with 2 GiB, and what its backend was told until then."""
+    memory = {"resources": Resources(memory=1 << 30), "memory_growth": 2.0, "memory_limit": 4 << 30}
+    job = (await parts.submit(array, **memory)).id
+    while await parts.reconciler.step(job):
+        pass
+    lease = await parts.granted(await parts.hello(job))
+    completion = Completion(token=lease.token, outcome=Outcome(exit_status=137, reason=FULL))
+    await parts.store.run(tasks.settle, runner_id(pool_id(job), 0), [completion], 1.0)
+    parts.backend.scaled.clear()
+    return job
+
+
+async def test_a_task_that_ran_out_of_memory_gets_a_pool_with_more(parts):
+    job = await with_a_task_that_ran_out(parts)
+    while await parts.reconciler.step(job):
+        pass
+    told = {pool.id: (pool.resources.memory, wanted) for pool, wanted in parts.backend.scaled}
+    assert told == {pool_id(job): (1 << 30, 2), pool_id(job, 1): (2 << 30, 1)}
+    tokens = {pool.token for pool, _ in parts.backend.scaled}
+    assert len(tokens) == 2
+
+
+async def test_a_runner_of_a_larger_size_is_told_its_memory(parts):
+    job = await with_a_task_that_ran_out(parts)
+    runner = runner_id(pool_id(job, 1), 0)
+    hello = Hello(runner=runner, protocol=PROTOCOL_VERSION, version="0", hostname="h", cpus=1, memory=1)
+    assert (await parts.desk.hello(hello)).memory == 2 << 30
+    assert [lease.task for lease in (await parts.lease(runner, 1)).leases] == [1]
+
+
+async def test_a_size_that_the_backend_refuses_fails_its_tasks_and_no_others(parts):
+    job = await with_a_task_that_ran_out(parts, "1")
+    parts.backend.fails_once[pool_id(job, 1)] = RefusedError("Too large for the quota.", words="quota")
+    while await parts.reconciler.step(job):
+        pass
+    view = await parts.job(job)
+    assert (view.state, view.reason.code) == (State.FAILED, ReasonCode.OUT_OF_MEMORY)
+    assert "no runner with 2 GiB is to be had: Too large for the quota." in view.reason.sentence
+    assert set(parts.backend.released) == {pool_id(job), pool_id(job, 1)}
+
+
+async def test_a_pool_whose_step_fails_says_so_and_holds_up_no_other(parts):
+    job = await with_a_task_that_ran_out(parts)
+    parts.backend.fails_once[pool_id(job)] = BackendUnavailableError("No route.")
+    with pytest.raises(BackendUnavailableError):
+        await parts.reconciler.step(job)
+    assert [pool.id for pool, _ in parts.backend.scaled] == [pool_id(job, 1)]
+    waiting = (await parts.store.run(jobs.waiting_of, [job]))[job]
+    assert {size: reason.sentence for size, reason in waiting.items()} == {0: "No route."}
+    while await parts.reconciler.step(job):
+        pass
+    assert await parts.store.run(jobs.waiting_of, [job]) == {}

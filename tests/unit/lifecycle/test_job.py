@@ -15,6 +15,7 @@ from offload.lifecycle.job import (
     Scale,
     job_state,
     plan,
+    plan_all,
 )
 from offload.model.counts import Counts
 from offload.model.reasons import Reason, ReasonCode
@@ -100,3 +101,39 @@ def test_a_finished_job_lets_go_of_its_pool_once():
 def test_a_job_may_say_how_many_of_its_tasks_run_at_a_time(limit, wanted):
     counts = Counts(pending=900, running=100)
     assert plan(State.RUNNING, Target.DONE, counts, PoolFacts(max_running=limit)) == Scale(wanted)
+
+
+def test_every_pool_has_a_step_of_its_own():
+    counts = Counts(pending=3, running=4, succeeded=1)
+    facts = [
+        PoolFacts(size=0, pending=2, running=3, wanted=6),
+        PoolFacts(size=1, pending=1, running=0, refused=NO),
+        PoolFacts(size=2, pending=0, running=1, wanted=1),
+    ]
+    assert list(plan_all(State.RUNNING, Target.DONE, counts, facts)) == [(0, Scale(5)), (1, FailPending(NO))]
+    cancelled = dict(plan_all(State.RUNNING, Target.CANCELLED, counts, facts))
+    assert cancelled == {0: CancelPending(), 1: CancelPending()}
+
+
+def test_a_pool_that_has_no_task_left_wants_no_runner():
+    facts = [PoolFacts(size=0, wanted=1), PoolFacts(size=1, pending=1)]
+    assert dict(plan_all(State.RUNNING, Target.DONE, Counts(pending=1), facts)) == {0: Scale(0), 1: Scale(1)}
+
+
+def test_all_pools_share_what_may_run_at_a_time_and_the_smaller_size_comes_first():
+    counts = Counts(pending=7, running=1)
+    facts = [
+        PoolFacts(size=0, pending=1, running=1, max_running=4),
+        PoolFacts(size=1, pending=5, max_running=4),
+        PoolFacts(size=2, pending=1, max_running=4),
+    ]
+    assert dict(plan_all(State.RUNNING, Target.DONE, counts, facts)) == {
+        0: Scale(2),
+        1: Scale(2),
+        2: Scale(0),
+    }
+
+
+def test_every_pool_of_a_finished_job_is_let_go_of():
+    facts = [PoolFacts(size=0, released=True), PoolFacts(size=1)]
+    assert dict(plan_all(State.SUCCEEDED, Target.DONE, Counts(succeeded=1), facts)) == {1: Release()}

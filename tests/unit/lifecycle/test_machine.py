@@ -1,12 +1,14 @@
 """Any interleaving of what runners, people and backends do, on the real store.
 
 A model beside the store remembers what must hold: a task reaches one terminal state and keeps it, no task is
-lost, every completion counts once and only while its lease is held, and the job's counters add up.
+lost, every completion counts once and only while its lease is held, the job's counters add up, and a task
+that ran out of memory runs in the next size and nowhere else.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -15,17 +17,20 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from fakes.submitted import submit
 from offload.errors import LeaseLostError, PoolReleasedError
-from offload.lifecycle.job import GiveUp, plan
+from offload.lifecycle.job import GiveUp, plan_all
 from offload.lifecycle.task import CANCELLED_BEFORE_START, CancelRequested, Refused
-from offload.model.ids import pool_id, runner_id
+from offload.model.ids import pool_id, pool_of_runner, runner_id, size_of_pool
 from offload.model.outcome import Outcome
 from offload.model.reasons import Reason, ReasonCode
+from offload.model.resources import Resources
 from offload.model.states import State
 from offload.store import events, jobs, pools, tasks
 from offload.store.engine import Store
 from offload.wire.runner_protocol import Completion
 
-RUNNERS = st.integers(0, 3)
+RUNNERS = st.tuples(st.integers(0, 2), st.integers(0, 2))
+"""Size and number of a runner."""
+FULL = Reason(code=ReasonCode.OUT_OF_MEMORY, sentence="Too much.")
 OUTCOMES = st.sampled_from(
     [
         Outcome(exit_status=0),
@@ -34,6 +39,7 @@ OUTCOMES = st.sampled_from(
         Outcome(exit_status=143, reason=Reason(code=ReasonCode.CANCELLED, sentence="Cancelled.")),
         Outcome(exit_status=None, reason=Reason(code=ReasonCode.EVICTED, sentence="Evicted.")),
         Outcome(exit_status=0, reason=Reason(code=ReasonCode.RESULTS_LOST, sentence="No space.")),
+        Outcome(exit_status=137, reason=FULL),
     ]
 )
 GONE = Reason(code=ReasonCode.RUNNER_LOST, sentence="Gone.")
@@ -47,13 +53,17 @@ def holds(connection, token):
     return True
 
 
+def is_full(attempt):
+    return attempt.state == "failed" and attempt.reason.code is ReasonCode.OUT_OF_MEMORY
+
+
 class Interleavings(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.directory = tempfile.TemporaryDirectory()
         self.store = Store.open(f"sqlite:///{Path(self.directory.name)}/store.sqlite")
         self.now = 1.0
-        self.given: dict[str, tuple[int, int]] = {}
+        self.given: dict[str, tuple[int, tuple[int, int]]] = {}
         self.ended: dict[int, State] = {}
 
     def teardown(self):
@@ -64,8 +74,9 @@ class Interleavings(RuleBasedStateMachine):
         self.now += 1.0
         return self.store.run_now(work, *args, **kwargs)
 
-    def runner(self, number):
-        return runner_id(pool_id(self.job), number)
+    def runner(self, which):
+        size, number = which
+        return runner_id(pool_id(self.job, size), number)
 
     @initialize(
         tasks=st.integers(1, 4),
@@ -74,7 +85,9 @@ class Interleavings(RuleBasedStateMachine):
         max_running=st.none() | st.integers(1, 2),
     )
     def submit(self, tasks, **limits):
-        self.job, self.tasks, self.limits = submit(self.store, f"1-{tasks}", **limits), tasks, limits
+        memory = {"resources": Resources(memory=100 << 20), "memory_limit": 200 << 20}
+        self.job = submit(self.store, f"1-{tasks}", **limits, **memory)
+        self.tasks, self.limits = tasks, limits
 
     @rule(number=RUNNERS, slots=st.integers(1, 2), forgetful=st.booleans())
     def lease(self, number, slots, forgetful):
@@ -115,9 +128,9 @@ class Interleavings(RuleBasedStateMachine):
         after = self.do(tasks.get, self.job, task)
         assert (after.state, after.attempts) == (State.PENDING, before.attempts[:-1])
 
-    @rule(number=RUNNERS)
-    def runner_gone(self, number):
-        self.do(pools.ended, self.runner(number), GONE, self.now)
+    @rule(number=RUNNERS, reason=st.sampled_from([GONE, FULL]))
+    def runner_gone(self, number, reason):
+        self.do(pools.ended, self.runner(number), reason, self.now)
 
     @rule(number=RUNNERS)
     def runner_speaks(self, number):
@@ -133,15 +146,15 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule()
     def give_up_if_enough_have_failed(self):
-        if isinstance(plan(*self.do(jobs.facts, self.job)), GiveUp):
+        if any(isinstance(step, GiveUp) for _, step in plan_all(*self.do(jobs.facts, self.job))):
             self.do(jobs.give_up, self.job, self.now)
 
-    @rule(refused=st.booleans())
-    def end_what_waits(self, refused):
+    @rule(refused=st.booleans(), size=st.integers(0, 2))
+    def end_what_waits(self, refused, size):
         cancelled = self.do(jobs.get, self.job).target == "cancelled"
         if refused or cancelled:
             event = Refused(GONE) if refused else CancelRequested(CANCELLED_BEFORE_START)
-            self.do(tasks.end_pending, self.job, event, self.now)
+            self.do(tasks.end_pending, self.job, event, self.now, size=size)
 
     @invariant()
     def terminal_is_terminal_and_nothing_is_lost(self):
@@ -165,6 +178,27 @@ class Interleavings(RuleBasedStateMachine):
         assert view.counts.running <= (self.limits["max_running"] or self.tasks)
         if view.state.is_terminal and view.counts.failed >= (self.limits["fail_fast"] or self.tasks + 1):
             assert view.state is State.FAILED
+
+    @invariant()
+    def a_task_runs_in_the_size_that_it_needs(self):
+        if not hasattr(self, "job"):
+            return
+        found = self.do(tasks.page, self.job).tasks
+        left = Counter()
+        for task in found:
+            ran_out = [attempt for attempt in task.attempts if is_full(attempt)]
+            sizes = [size_of_pool(pool_of_runner(attempt.runner)) for attempt in task.attempts]
+            needed = min(len(ran_out), 2)
+            assert sizes == sorted(sizes)
+            assert set(range(needed)) <= set(sizes) <= set(range(needed + 1))
+            left[needed, task.state] += 1
+        _, _, _, known = self.do(jobs.facts, self.job)
+        for pool in known:
+            assert pool.pending == left[pool.size, State.PENDING]
+            assert pool.running == left[pool.size, State.RUNNING]
+        assert {size for size, _ in left} <= {pool.size for pool in known}
+        listed = self.do(jobs.page).jobs
+        assert [job.id for job in listed] == self.do(jobs.unfinished) == [self.job]
 
     @invariant()
     def every_end_was_told_once(self):

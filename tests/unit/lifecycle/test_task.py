@@ -83,6 +83,55 @@ def test_a_task_that_took_its_runner_down_has_failed_and_is_charged(code):
     assert decide(RUNNING, CANCELLED, Lost("t", reason)).task.state is State.CANCELLED
 
 
+GIB = 1 << 30
+GROWS = Wish(sizes=(GIB, 3 * GIB // 2, 2 * GIB), memory_limit=2 * GIB)
+FULL = Reason(code=ReasonCode.OUT_OF_MEMORY, sentence="Too much. Give it more.", words="OOMKilled")
+
+
+@pytest.mark.parametrize("event", [ended(137, ReasonCode.OUT_OF_MEMORY), Lost("t", FULL)])
+def test_a_task_that_ran_out_of_memory_is_run_again_with_more_and_not_charged(event):
+    decision = decide(RUNNING, GROWS, event)
+    assert decision.task == TaskFacts(state=State.PENDING, attempts=1, size=1)
+    assert decision.attempt is AttemptState.FAILED
+    assert decision.reason.code is ReasonCode.OUT_OF_MEMORY
+    assert decision.reason.sentence == "It needed more than 1 GiB of memory; it is run again with 1.5 GiB."
+    assert decide(RUNNING, CANCELLED, event).task.state is State.CANCELLED
+
+
+def test_what_the_cluster_said_stays_beside_the_sentence():
+    assert decide(RUNNING, GROWS, Lost("t", FULL)).reason.words == "OOMKilled"
+
+
+def test_a_task_that_needs_more_than_it_can_have_fails_and_is_told_the_limit():
+    last = TaskFacts(state=State.RUNNING, attempts=3, size=2, token="t")
+    decision = decide(last, GROWS, Lost("t", FULL))
+    assert (decision.task.state, decision.task.charged) == (State.FAILED, 1)
+    assert decision.reason.sentence == (
+        "It needed more than 2 GiB of memory, and a task can have at most 2 GiB here."
+    )
+    retried = decide(last, Wish(retries=1, sizes=GROWS.sizes, memory_limit=2 * GIB), Lost("t", FULL))
+    assert (retried.task.state, retried.task.size) == (State.PENDING, 2)
+    unknown = decide(last, Wish(sizes=GROWS.sizes), Lost("t", FULL)).reason.sentence
+    assert unknown.endswith("2 GiB of memory, 8 times what was asked. Give it more with `--memory`.")
+
+
+def test_other_failures_and_losses_leave_a_task_in_its_size():
+    facts = TaskFacts(state=State.RUNNING, attempts=2, size=1, token="t")
+    for event in (ended(3), Lost("t", GONE)):
+        decision = decide(facts, Wish(retries=1, sizes=GROWS.sizes), event)
+        assert (decision.task.state, decision.task.size) == (State.PENDING, 1)
+
+
+def test_a_task_whose_larger_size_is_refused_tells_what_it_needed():
+    waits = TaskFacts(attempts=1, size=1)
+    no = Reason(code=ReasonCode.UNSCHEDULABLE, sentence="No node is that large.", words="0/3 nodes")
+    reason = decide(waits, GROWS, Refused(no)).reason
+    assert (reason.code, reason.words) == (ReasonCode.OUT_OF_MEMORY, "0/3 nodes")
+    assert reason.sentence == (
+        "It needed more than 1 GiB of memory, and no runner with 1.5 GiB is to be had: No node is that large."
+    )
+
+
 def test_a_task_that_always_takes_its_runner_down_fails_in_the_end():
     facts = TaskFacts(state=State.RUNNING, lost=MAX_LOST - 1, token="t")
     decision = decide(facts, DONE, Lost("t", GONE))

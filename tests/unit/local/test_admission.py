@@ -36,7 +36,7 @@ def test_runners_start_in_the_order_of_submission():
 def test_the_sentence_says_what_is_missing_and_who_is_in_front():
     got = admitted([request("me", 4)], running=[Resources(cpus=5)] * 1 + [Resources(cpus=2)])
     assert got.waiting["me"].sentence == (
-        "Waits for 4 CPUs on this machine: 1 CPU and 2 GiB are free, 2 runners of other jobs are at work."
+        "Waits for 4 CPUs on this machine: 1 CPU and 2 GiB are free, 2 other runners are at work."
     )
 
 

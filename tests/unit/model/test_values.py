@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from offload import errors
 from offload.model.array import MAX_TASKS, Array, parse_array
-from offload.model.ids import job_of_pool, new_job_id, pool_id, pool_of_runner, runner_id
+from offload.model.ids import job_of_pool, new_job_id, pool_id, pool_of_runner, runner_id, size_of_pool
 from offload.model.resources import (
     format_cpus,
     format_duration,
@@ -186,6 +186,7 @@ def test_names_below_a_job_are_derived_and_lead_back():
     pool = pool_id(job, 2)
     assert job_of_pool(pool) == job
     assert pool_of_runner(runner_id(pool, 11)) == pool
+    assert size_of_pool(pool) == 2
 
 
 def test_an_error_survives_the_way_through_json():

@@ -139,4 +139,4 @@ def test_no_more_tasks_run_at_a_time_than_the_job_lets(store):
     assert grant(store, job, 5, 2) == []
     finish(store, job, first[0])
     assert [lease.task for lease in grant(store, job, 5, 2)] == [4]
-    assert store.run_now(jobs.facts, job)[3].max_running == 3
+    assert store.run_now(jobs.facts, job)[3][0].max_running == 3

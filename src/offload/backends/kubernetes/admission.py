@@ -46,6 +46,7 @@ def admit(settings: KubernetesSettings, spec: Spec, user: str) -> Spec:
     return replace(
         spec,
         resources=resources,
+        memory_limit=most_of(settings, profile).memory,
         image=spec.image or image_for(spec.command, settings.images),
         queue=spec.queue or profile.queue or settings.queue,
         left_open=(),

@@ -151,7 +151,7 @@ def _wait(request: Request, room: Room, busy: int, drained_for: PoolId | None) -
     free = f"{format_cpus(max(0.0, round(room.cpus, 3)))} and {format_memory(max(0.0, room.memory))} are free"
     if request.resources.gpus:
         free = f"{max(0, room.gpus)} GPUs, {free}"
-    runs = f"{busy} runner{'s' if busy != 1 else ''} of other jobs {'are' if busy != 1 else 'is'} at work"
+    runs = f"{busy} other runner{'s' if busy != 1 else ''} {'are' if busy != 1 else 'is'} at work"
     sentence = f"Waits for {_words(request.resources)} on this machine: {free}, {runs}."
     if drained_for not in (None, request.pool):
         sentence += " A larger task in front has waited long, so nothing passes it now."
