@@ -19,6 +19,8 @@ _AFTER_A_KILL: Final = 1.5
 _STEP: Final = 64 << 20
 """Bytes; requests are multiples of it."""
 _HALF: Final = 2
+_SHORTEST: Final = 1.0
+"""Seconds; what an attempt that is over sooner kept busy, and for how long, is mostly its own start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ class Usage:
         attempts: how many were looked at.
         jobs: of how many jobs they were.
         wall: seconds.
-        cpus: CPUs kept busy on average, each attempt for itself.
+        cpus: CPUs kept busy on average, each attempt for itself; one below a second counts as one.
         memory: bytes, the peak of each attempt.
         fits_cpus: the CPUs that would have fitted all of them.
         fits_memory: bytes that would have fitted all of them, with a margin.
@@ -69,7 +71,7 @@ def summarise(uses: Sequence[Use], *, jobs: int = 1, killed_at: int = 0) -> Usag
     """
     if not uses:
         return None
-    cpus = _spread([use.cpu / use.wall if use.wall else 0.0 for use in uses])
+    cpus = _spread([use.cpu / max(use.wall, _SHORTEST) for use in uses])
     memory = _spread([float(use.peak_memory) for use in uses])
     return Usage(
         attempts=len(uses),

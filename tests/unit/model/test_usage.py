@@ -35,10 +35,15 @@ def test_what_fits_has_a_margin_over_everything_that_was_used(found):
     usage = summarise(found)
     for use in found:
         assert usage.fits_memory >= use.peak_memory * MARGIN
-        assert usage.fits_cpus >= (use.cpu / use.wall if use.wall else 0) - 0.1
+        assert usage.fits_cpus >= use.cpu / max(use.wall, 1.0) - 0.1
     assert usage.memory.p50 <= usage.memory.p95 <= usage.memory.max
 
 
 def test_an_attempt_that_was_ended_for_its_memory_asks_for_half_as_much_again():
     usage = summarise([Use(wall=1.0, peak_memory=100 * MIB)], killed_at=256 * MIB)
     assert usage.fits_memory == 384 * MIB
+
+
+def test_an_attempt_that_is_over_at_once_asks_for_no_fleet_of_cpus():
+    usage = summarise([Use(wall=0.001, cpu=0.03, peak_memory=MIB)])
+    assert (usage.fits_cpus, usage.cpus.max < 0.1) == (0.5, True)
