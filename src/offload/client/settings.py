@@ -19,6 +19,7 @@ from offload.model.grid import parse_axis
 from offload.model.parameters import Axis
 from offload.model.resources import format_size, parse_cpus, parse_duration, parse_memory
 from offload.model.spec import DEFAULT_GRACE, MOST_RUNNING
+from offload.model.warning import EarlyWarning, parse_warning
 from offload.snapshot.guard import DEFAULT_LIMIT
 
 DEFAULT: Final = "default"
@@ -38,6 +39,7 @@ class Settings:
         gpus: whole GPUs.
         time: seconds of wall time per attempt, or None.
         grace: seconds between SIGTERM and SIGKILL.
+        warn: the signal that tells the script before its time limit, or None.
         array: the indices of the tasks; None is a plain job.
         grid: parameters whose combinations are the tasks.
         params: path of a table whose rows are the tasks; None without one.
@@ -66,6 +68,7 @@ class Settings:
     gpus: int = 0
     time: float | None = None
     grace: float = DEFAULT_GRACE
+    warn: EarlyWarning | None = None
     array: Array | None = None
     grid: tuple[Axis, ...] = ()
     params: str | None = None
@@ -150,6 +153,12 @@ KEYS: Final[dict[str, Key]] = {
     "time": Key(parse_duration, "TIME", "Time limit, such as 30m, 2h or 1-12:00:00.  [default: none]"),
     "grace": Key(
         _grace, "TIME", f"Time between asking a script to end and ending it.  [default: {DEFAULT_GRACE:g}s]"
+    ),
+    "warn": Key(
+        parse_warning,
+        "[SIGNAL@]TIME",
+        "Send the script SIGUSR1, or another signal, this long before its time limit: 5m, INT@5m.  "
+        "[default: no warning]",
     ),
     "array": Key(
         parse_array, "RANGE", "One task per index: 1-20, 0-99:10, 1,3,5-9. The script reads $OFFLOAD_TASK."

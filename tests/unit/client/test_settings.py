@@ -7,6 +7,7 @@ from offload.client.settings import COMMAND_LINE, KEYS, VARYING, Settings, merge
 from offload.errors import UsageError
 from offload.model.array import parse_array
 from offload.model.grid import parse_axis
+from offload.model.warning import EarlyWarning, WarningSignal
 
 
 def test_nothing_asked_gives_the_defaults():
@@ -26,6 +27,7 @@ def test_every_key_can_be_a_directive():
         "cpus": "0.5", "memory": "1Gi", "gpus": "2", "time": "2h", "grace": "0", "retries": "1",
         "max-running": "5",
         "fail-fast": "3",
+        "warn": "INT@5m",
         "env": "A=1", "name": "n", "on": "local", "stdin": "in.txt", "size-limit": "1GB",
         "image": "rocker/r-ver:4.4", "profile": "gpu", "mount": "data:/data", "queue": "night",
             "test-preemption": "30s",
@@ -37,6 +39,7 @@ def test_every_key_can_be_a_directive():
         cpus=0.5, memory=1 << 30, gpus=2, time=7200.0, grace=0.0, retries=1, results="out/{task}",
         max_running=5,
         fail_fast=3,
+        warn=EarlyWarning(before=300.0, signal=WarningSignal.INT),
         env={"A": "1"}, name="n", on="local", stdin="in.txt", size_limit=10**9, origins=settings.origins,
         image="rocker/r-ver:4.4", profile="gpu", mounts=("data:/data",), queue="night", test_preemption=30.0,
     )  # fmt: skip
