@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from offload.client.directives import Directive
 from offload.errors import OffloadError, UsageError
-from offload.model.array import Array, parse_array
+from offload.model.array import MAX_TASKS, Array, parse_array
 from offload.model.grid import parse_axis
 from offload.model.parameters import Axis
 from offload.model.resources import format_size, parse_cpus, parse_duration, parse_memory
@@ -100,7 +100,7 @@ class Key:
 
 
 def _whole(text: str) -> int:
-    if not re.fullmatch(r"\d{1,6}", text.strip()):
+    if not re.fullmatch(r"\d{1,9}", text.strip()):
         raise UsageError(f"{text!r} is not a whole number.", next_step="Write it like 0, 1 or 4.")
     return int(text)
 
@@ -112,10 +112,15 @@ def _memory(text: str) -> int | str:
     return AUTO if text.strip().lower() == AUTO else parse_memory(text)
 
 
-def _some(text: str) -> int:
-    if not 1 <= (number := _whole(text)) <= MOST_RUNNING:
-        raise UsageError(f"{number} can't be a number of tasks.", next_step=f"Write 1 to {MOST_RUNNING}.")
-    return number
+def _tasks(most: int) -> Callable[[str], int]:
+    """Reads a number of tasks, from 1 to ``most``."""
+
+    def read(text: str) -> int:
+        if not 1 <= (number := _whole(text)) <= most:
+            raise UsageError(f"{number} can't be a number of tasks.", next_step=f"Write 1 to {most}.")
+        return number
+
+    return read
 
 
 def _grace(text: str) -> float:
@@ -178,12 +183,14 @@ KEYS: Final[dict[str, Key]] = {
         "Where the files of a task come home, such as out/{job}/{task}.  [default: results/{job}/{task}]",
     ),
     "max-running": Key(
-        _some,
+        _tasks(MOST_RUNNING),
         "N",
         "How many of the tasks may run at a time.  [default: as many as there is room for, at most 64]",
     ),
     "fail-fast": Key(
-        _some, "N", "Give up once N tasks have failed.  [default: the other tasks go on, however many fail]"
+        _tasks(MAX_TASKS),
+        "N",
+        "Give up once N tasks have failed.  [default: the other tasks go on, however many fail]",
     ),
     "retries": Key(_whole, "N", "How often a failed task is tried again.  [default: 0]"),
     "env": Key(str, "NAME[=VALUE]", "Set a variable, or send the one that is set here. May be repeated."),

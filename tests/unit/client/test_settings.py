@@ -107,3 +107,13 @@ def test_all_mistakes_are_told_at_once_with_where_they_are():
     ):
         assert part in sentence
     assert "A directive can set: cpus, memory, gpus," in caught.value.next_step
+
+
+@pytest.mark.parametrize(("key", "most"), [("max-running", 1000), ("fail-fast", 1_000_000)])
+def test_a_number_of_tasks_is_refused_only_where_the_launcher_would_refuse_it(key, most):
+    assert getattr(merge([], [(key, str(most))], {}), key.replace("-", "_")) == most
+    for text in ("0", str(most + 1)):
+        with pytest.raises(UsageError) as caught:
+            merge([], [(key, text)], {})
+        assert f"--{key}: {text} can't be a number of tasks" in caught.value.sentence
+        assert caught.value.next_step == f"Write 1 to {most}."
