@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +38,7 @@ def main() -> None:
     try:
         short_tasks(work)
         interpreters(work)
+        makespans(work)
         kills(work)
         a_million(work)
     finally:
@@ -59,6 +62,22 @@ def interpreters(work: Path, tasks: int = 200) -> None:
     for program in (["python3", "-c", "pass"], ["Rscript", "-e", "1"]):
         floor = ("xargs -P2", partial(_xargs, tasks, program))
         row(f"{tasks} x `{' '.join(program)}`", partial(_array, tasks, program, work), floor, rounds=2)
+
+
+def makespans(work: Path) -> None:
+    """W5: from the first start to the last end, beside what no scheduler can beat and beside xargs."""
+    chance = random.Random(5)
+    tails = [round(chance.lognormvariate(-2, 1.2), 3) for _ in range(150)]
+    for name, durations in (("100 x 0.5 s", [0.5] * 100), ("150 x lognormal", tails)):
+        ideal = max(sum(durations) / CORES, *durations)
+        ours = partial(_sleeps, durations, work)
+        row(f"makespan of {name} on {CORES} slots", ours, ("ideal", partial(float, ideal)), rounds=2)
+        row(
+            "the same",
+            ours,
+            ("xargs -P2", partial(_fed, durations, ["xargs", f"-P{CORES}", "-n1", "sleep"])),
+            rounds=1,
+        )
 
 
 def kills(work: Path, tasks: int = 1000) -> None:
@@ -114,16 +133,23 @@ def _hyperqueue(tasks: int, program: list[str]) -> float:
 
 def _parallel(tasks: int, program: list[str]) -> float:
     with tempfile.TemporaryDirectory() as directory:
-        return _fed(tasks, ["parallel", f"-j{CORES}", "--results", directory, "-n0", *program])
+        return _fed(range(tasks), ["parallel", f"-j{CORES}", "--results", directory, "-n0", *program])
+
+
+def _sleeps(durations: Sequence[float], work: Path) -> float:
+    table = work / "sleeps.csv"
+    table.write_text("\n".join(("seconds", *map(str, durations))) + "\n")
+    words = ["run", "--max-running", str(CORES), "--params", table.name, "--", "sleep", "{seconds}"]
+    return seconds([OFFLOAD, *words], work)
 
 
 def _xargs(tasks: int, program: list[str]) -> float:
-    return _fed(tasks, ["xargs", f"-P{CORES}", "-I{}", *program])
+    return _fed(range(tasks), ["xargs", f"-P{CORES}", "-I{}", *program])
 
 
-def _fed(tasks: int, call: list[str]) -> float:
+def _fed(inputs: Iterable[float], call: list[str]) -> float:
     """Seconds of a command that reads a number for each task."""
-    numbers = "".join(f"{number}\n" for number in range(tasks))
+    numbers = "".join(f"{number}\n" for number in inputs)
     began = time.perf_counter()
     subprocess.run(call, input=numbers, text=True, check=True, capture_output=True)
     return time.perf_counter() - began

@@ -22,6 +22,7 @@ from offload.model.ids import pool_id
 from offload.model.manifest import digest_of
 from offload.model.resources import Resources
 from offload.model.states import State, Target
+from offload.model.warning import EarlyWarning
 from offload.store import jobs
 from offload.wire.codec import to_builtins
 
@@ -124,6 +125,28 @@ def test_every_mistake_of_a_submission_is_told_at_once(service):
         "standard input",
     ):
         assert part in error.sentence
+
+
+@pytest.mark.parametrize(
+    ("time_limit", "before", "words"),
+    [
+        (None, 60.0, "no time limit to warn of"),
+        (60.0, 60.0, "A warning 1m before a time limit of 1m would come before the script begins."),
+        (60.0, -1.0, "A warning is more than 0 s before the time limit, not -1.0."),
+    ],
+)
+def test_a_warning_that_could_not_come_is_refused(service, time_limit, before, words):
+    wrong = body(time_limit=time_limit, warn=EarlyWarning(before=before))
+    assert words in caught(lambda: service.call("POST", "/v1/jobs", wrong)).sentence
+
+
+def test_a_signal_that_warns_nobody_is_refused_with_those_that_do(service):
+    wrong = body(time_limit=60.0)
+    wrong["spec"]["warn"] = {"before": 5.0, "signal": "KILL"}
+    error = caught(lambda: service.call("POST", "/v1/jobs", wrong))
+    assert type(error) is UsageError
+    assert "spec.warn.signal" in error.sentence
+    assert all(name in error.sentence for name in ("USR1", "USR2", "INT"))
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,27 @@ def test_a_torn_last_frame_is_cut_off_after_a_crash(service, job, runner):
     service.start()
 
 
+def test_the_end_of_a_log_is_its_last_whole_frames_and_one_in_any_case(service, job, runner):
+    (lease,) = runner.lease(1).leases
+    assert frames_of(service, job, "?tail=1") == []
+    runner.log(lease, *(b"%03d" % number for number in range(100)))
+    size = len(frame(lease, 0, b"000").encode())
+    assert texts(frames_of(service, job, f"?tail={3 * size - 1}&task={lease.task}")) == [b"098", b"099"]
+    assert texts(frames_of(service, job, "?tail=1")) == [b"099"]
+    assert len(frames_of(service, job, f"?tail={1000 * size}")) == 100
+
+
+def test_a_follower_from_the_end_misses_nothing_that_comes(service, job, runner):
+    (lease,) = runner.lease(1).leases
+    runner.log(lease, b"a", b"b")
+    with service.connect() as connection:
+        answer = connection.request("GET", f"/v1/jobs/{job}/logs?tail=1&follow=true")
+        seen = (one.data for one in decode_frames(answer.chunks()) if one.stream is not Stream.PING)
+        assert next(seen) == b"b"
+        runner.log(lease, b"c", b"d", first=2)
+        assert [next(seen), next(seen)] == [b"c", b"d"]
+
+
 def test_the_log_of_one_task_and_a_log_from_a_position(service, job, runner):
     (one,) = runner.lease(1).leases
     other = service.runner(job, 1)

@@ -47,6 +47,14 @@ def test_output_is_whole_and_a_summary_tells_what_came_home(shell):
     assert re.search(rf"{job_id} slow.sh  running \d+s  1 CPU", seen)
 
 
+def test_who_asks_for_quiet_gets_what_the_script_prints_and_what_needs_attention(shell):
+    shell.write("slow.sh", "echo one; sleep 1.2; echo x > made.txt; exit $1\n")
+    assert on_a_terminal(shell, "run", "-q", "slow.sh", "0") == (0, "one\n")
+    status, seen = on_a_terminal(shell, "run", "--quiet", "slow.sh", "3")
+    assert status == 3
+    assert re.match(r"one\noffload: \w+ failed: The script ended with exit status 3\.", as_it_looks(seen))
+
+
 def test_the_lines_of_an_array_begin_with_their_task(shell):
     words = ("run", "--cpus", "0.25", "--array", "1-3", "--", "sh", "-c", "echo task $OFFLOAD_TASK")
     status, seen = on_a_terminal(shell, *words)

@@ -14,7 +14,8 @@ import pytest
 
 from fakes.person import at_work, wait_until
 
-CRASH = Path(__file__).parent / "crash"
+TESTS = Path(__file__).parents[1]
+CRASH = f"{TESTS}/faults/crash:{TESTS}/fakes/crash"
 LINES = [f"line {n}" for n in range(1, 41)]
 SCRIPT = """
 echo started >> "$LEDGER"
@@ -37,7 +38,7 @@ POINTS = {"server": 125, "runner": 40}
 def run_with_crash(directory: Path, program: str, number: int, *options: str, script: str = SCRIPT):
     with at_work(
         directory,
-        PYTHONPATH=str(CRASH),
+        PYTHONPATH=CRASH,
         CRASH_POINT=f"{program}:{number}:{directory}",
         LEDGER=str(directory / "ledger"),
     ) as person:

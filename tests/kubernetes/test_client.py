@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from cluster import access, control
 
+from fakes.background import in_background
 from fakes.deadline import until
 from fakes.plugin import FakeAws, aws
 from fakes.relay import Relay
@@ -103,14 +104,8 @@ class Listener:
 @asynccontextmanager
 async def listening(client: Client, jobs: str, **settings: Any) -> AsyncIterator[Listener]:
     listener = Listener(client, jobs, **settings)
-    task = asyncio.create_task(listener.listen())
-    try:
+    async with in_background(listener.listen()):
         yield listener
-        assert not task.done()
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def test_the_server_says_its_version(client) -> None:

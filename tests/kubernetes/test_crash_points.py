@@ -16,7 +16,8 @@ import pytest
 
 from fakes.analyst import Analyst, analyst_at_work
 
-CRASH = Path(__file__).parent / "crash"
+TESTS = Path(__file__).parents[1]
+CRASH = f"{TESTS}/kubernetes/crash:{TESTS}/fakes/crash"
 POINTS = 60
 """More points than a run passes; a test holds this true."""
 SIDE_BY_SIDE = 4
@@ -34,7 +35,7 @@ echo "done" > made.txt
 def run(directory: Path, number: int) -> list[str]:
     """One run with one crash; the points that were passed."""
     directory.mkdir()
-    env = {"PYTHONPATH": str(CRASH), "CRASH_POINT": f"{number}:{directory}"}
+    env = {"PYTHONPATH": CRASH, "CRASH_POINT": f"server:{number}:{directory}"}
     with analyst_at_work(directory / "person", f"crash-{secrets.token_hex(3)}", **env) as analyst:
         analyst.add("rig")
         analyst.write("job.sh", SCRIPT)

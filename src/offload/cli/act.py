@@ -12,8 +12,8 @@ import click
 from offload.cli.command import Command
 from offload.cli.finish import exit_status, say_failure, summarise
 from offload.cli.follow import progress, status_line
-from offload.cli.shared import connect, job_argument, json_option, print_json
-from offload.cli.terminal import Terminal
+from offload.cli.shared import connect, job_argument, json_option, print_json, quiet_option
+from offload.cli.terminal import STDERR, Terminal, is_terminal
 from offload.client.collect import Collected, collect
 from offload.client.failures import choose_failed
 from offload.client.streams import wait_for_end
@@ -27,13 +27,14 @@ _FACTOR: Final = re.compile(r"(\d+(?:\.\d+)?)x")
 
 @click.command("wait", cls=Command, examples=("offload wait k7m2q9x && offload collect k7m2q9x",))
 @job_argument()
+@quiet_option()
 @json_option("JobView")
-def wait_command(*, job_id: str, as_json: bool) -> int:
+def wait_command(*, job_id: str, quiet: bool, as_json: bool) -> int:
     """Wait for a job to end; exit with its status.
 
     Ctrl-C ends only the waiting.
     """
-    terminal = Terminal()
+    terminal = Terminal(quiet=quiet or (as_json and not is_terminal(STDERR)))
     with connect() as api:
         job = api.job(job_id)
         with status_line(api, job, terminal):

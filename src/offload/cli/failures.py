@@ -12,7 +12,7 @@ from offload.cli.shared import connect, job_argument, json_option, print_json
 from offload.cli.text import indented, number_of
 from offload.client.api import Api
 from offload.client.failures import Cause, find_causes
-from offload.client.streams import follow_logs
+from offload.client.streams import end_of_logs
 from offload.errors import ResultsGoneError
 from offload.model.array import Array
 from offload.wire.api import JobView
@@ -24,8 +24,8 @@ _RANGES: Final = 8
 """Ranges of tasks that a cause names."""
 _LINES: Final = 5
 """Of the output of one task of each cause."""
-_KEPT: Final = 1 << 14
-"""Bytes of output in which these lines are."""
+_END: Final = 1 << 16
+"""Bytes of log frames in which these lines are."""
 
 
 @click.command(
@@ -101,15 +101,16 @@ def _named(tasks: list[int]) -> str:
 
 def _end_of_output(api: Api, job: JobView, task: int) -> str:
     """The last lines that a task's last attempt printed, whatever the stream."""
-    kept, attempt = b"", 0
     try:
-        for frame in follow_logs(api, job.id, task=task, follow=False):
-            if frame.stream is not Stream.NOTICE:
-                kept = (kept if frame.attempt == attempt else b"") + frame.data
-                kept, attempt = kept[-_KEPT:], frame.attempt
+        frames = [
+            frame
+            for frame in end_of_logs(api, job.id, task=task, size=_END)
+            if frame.stream is not Stream.NOTICE
+        ]
     except ResultsGoneError:
         return ""
-    lines = [line for line in kept.decode("utf-8", "replace").splitlines() if line.strip()]
+    printed = b"".join(frame.data for frame in frames if frame.attempt == frames[-1].attempt)
+    lines = [line for line in printed.decode("utf-8", "replace").splitlines() if line.strip()]
     return "\n".join(
         "".join(char if char.isprintable() else " " for char in line) for line in lines[-_LINES:]
     )

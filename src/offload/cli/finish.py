@@ -49,7 +49,7 @@ def finish(api: Api, job: JobView, terminal: Terminal) -> int:
         error.next_step = error.next_step or f"Nothing is lost: offload collect {job.id} --to DIR"
         raise
     summary = summarise(job, collected)
-    if terminal.err_is_terminal or summary.beside:
+    if terminal.is_watched or summary.beside:
         for line in summary.lines:
             terminal.say(f"offload: {line}", style="yellow" if line in summary.beside else "dim")
     if job.state is State.FAILED:

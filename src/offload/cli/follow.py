@@ -1,9 +1,9 @@
-"""Showing a job's output as it appears, with a status line beside it on a terminal.
+"""Showing a job's output as it appears, and how the job stands beside it.
 
 The main thread writes what the script printed. A second thread asks now and then how the job stands and
-draws the status line. Where a task can run out of memory and begin anew, a third one tells so, because its
-output begins anew as well. All go through one :class:`~offload.cli.terminal.Terminal`, which keeps them
-apart.
+draws the status line, or says what is new where none can be drawn. Where a task can run out of memory and
+begin anew, a third one tells so, because its output begins anew as well. All go through one
+:class:`~offload.cli.terminal.Terminal`, which keeps them apart.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
 from offload.cli.lines import WholeLines
+from offload.cli.news import News
 from offload.cli.pace import Pace
 from offload.cli.terminal import STDERR, STDOUT, Terminal
 from offload.cli.text import number_of, resources_text, span
@@ -35,6 +36,8 @@ from offload.wire.frames import Frame, Stream
 
 _TICK: Final = 0.5
 """Seconds between two drawings of the status line."""
+_CALM_TICK: Final = 10.0
+"""Seconds between two looks where there is none; a job that is done before the first adds no word."""
 _DESCRIPTORS: Final = {Stream.STDOUT: STDOUT, Stream.STDERR: STDERR}
 
 
@@ -74,14 +77,15 @@ def _show(frame: Frame, terminal: Terminal, lines: WholeLines | None) -> None:
 
 @contextmanager
 def status_line(api: Api, job: JobView, terminal: Terminal) -> Iterator[None]:
-    """Keep a status line up to date while the body runs; nothing where there is no terminal."""
-    if not terminal.can_draw:
+    """Keep a status line up to date while the body runs; where none can be drawn, say what is new."""
+    if terminal.quiet:
         yield
         return
     stop = threading.Event()
     # It never starts a launcher: that is for whoever waits for an answer.
     watcher = Api(replace(api.endpoint, places=None))
-    thread = threading.Thread(target=_keep_drawing, args=(watcher, job, terminal, stop), daemon=True)
+    keep = _keep_drawing if terminal.can_draw else _keep_telling
+    thread = threading.Thread(target=keep, args=(watcher, job, terminal, stop), daemon=True)
     thread.start()
     try:
         yield
@@ -92,18 +96,34 @@ def status_line(api: Api, job: JobView, terminal: Terminal) -> Iterator[None]:
 
 
 def _keep_drawing(api: Api, job: JobView, terminal: Terminal, stop: threading.Event) -> None:
+    for _, text in _looks(api, job, stop, _TICK):
+        terminal.draw(text)
+
+
+def _keep_telling(api: Api, job: JobView, terminal: Terminal, stop: threading.Event) -> None:
+    news = News(time.time())
+    with suppress(BrokenPipeError):  # nobody reads it any more
+        for seen, text in _looks(api, job, stop, _CALM_TICK):
+            if news.due(seen, time.time()):
+                terminal.say(f"offload: {text}")
+
+
+def _looks(
+    api: Api, job: JobView, stop: threading.Event, tick: float
+) -> Iterator[tuple[JobView | None, str]]:
+    """How the job stands, in a short line, each ``tick`` seconds; None when nobody answers."""
     pace: Pace | None = None
     with api:
-        while not stop.wait(_TICK):
+        while not stop.wait(tick):
             try:
                 job, now = api.job(job.id), time.time()
                 if pace is None and job.started is not None:
                     pace = Pace(job.started)
-                text = status_text(job, now, pace)
+                seen: tuple[JobView | None, str] = job, status_text(job, now, pace)
             except OffloadError:
-                text = f"{job.id} {job.spec.name}  the launcher doesn't answer; the job goes on"
+                seen = None, f"{job.id} {job.spec.name}  the launcher doesn't answer; the job goes on"
             if not stop.is_set():
-                terminal.draw(text)
+                yield seen
 
 
 @contextmanager

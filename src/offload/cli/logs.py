@@ -6,8 +6,8 @@ import click
 
 from offload.cli.command import Command
 from offload.cli.follow import show_output, status_line
-from offload.cli.shared import connect, job_argument
-from offload.cli.terminal import Terminal
+from offload.cli.shared import connect, job_argument, quiet_option
+from offload.cli.terminal import STDERR, Terminal, is_terminal
 
 
 @click.command(
@@ -21,16 +21,18 @@ from offload.cli.terminal import Terminal
 )
 @job_argument()
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
+@quiet_option()
 @click.option("--task", type=int, metavar="N", help="Only task N of an array, as its raw bytes.")
 @click.option("--attempt", type=int, metavar="N", help="Only the N-th try.")
-def logs_command(*, job_id: str, follow: bool, task: int | None, attempt: int | None) -> None:
+def logs_command(*, job_id: str, follow: bool, quiet: bool, task: int | None, attempt: int | None) -> None:
     """Show what a job printed.
 
     Its stdout goes to stdout and its stderr to stderr, unchanged. With -f it is replayed from the first
     line and continues until the job has ended; Ctrl-C ends only the watching. The output of an array is
     written in whole lines, and on a terminal each begins with its task's index.
     """
-    terminal = Terminal()
+    # Nothing may come between the raw bytes of a task, unless it can be erased again.
+    terminal = Terminal(quiet=quiet or (task is not None and not is_terminal(STDERR)))
     with connect() as api:
         job = api.job(job_id)
         if task is not None:

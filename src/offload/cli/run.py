@@ -13,7 +13,7 @@ from offload.cli.finish import CANCELLED, finish
 from offload.cli.follow import growth_told, progress, show_output, status_line
 from offload.cli.interrupts import Interrupts, LeftEarlyError
 from offload.cli.over import spread
-from offload.cli.shared import connect, json_option, print_json
+from offload.cli.shared import connect, json_option, print_json, quiet_option
 from offload.cli.show import show_plan
 from offload.cli.terminal import Terminal
 from offload.cli.text import number_of
@@ -83,6 +83,7 @@ def _settings_options(command: click.Command) -> click.Command:
 @click.option(
     "--show", is_flag=True, help="Print the final spec and where each value came from; run nothing."
 )
+@quiet_option()
 @json_option("with --detach the job, with --show the spec")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="SCRIPT [ARGUMENTS]...")
 def run_command(
@@ -91,6 +92,7 @@ def run_command(
     root: Path | None,
     detach: bool,
     show: bool,
+    quiet: bool,
     as_json: bool,
     is_command: bool = False,
     **options: Any,
@@ -112,9 +114,12 @@ def run_command(
     on.
 
     Output goes through unchanged. That of an array is written in whole lines, and on a terminal each begins
-    with its task's index. Exit status: the script's; 128+n when signal n ended it; 124 when its time was
-    up; 2 for a mistake in what was asked; 125 when Offload failed; 130 after Ctrl-C. An array exits with
-    the status of its first failed task.
+    with its task's index. Without a terminal, stderr also tells after 10 s why the job waits, or how far an
+    array is, in lines that begin with "offload:".
+
+    Exit status: the script's; 128+n when signal n ended it; 124 when its time was up; 2 for a mistake in
+    what was asked; 125 when Offload failed; 130 after Ctrl-C. An array exits with the status of its first
+    failed task.
     """
     if not words and options["set_over"]:
         raise UsageError(
@@ -132,7 +137,8 @@ def run_command(
         if show:
             show_plan(api, plan, as_json=as_json)
             return 0
-        return _detach(api, plan, as_json=as_json) if detach else _run(api, plan)
+        terminal = Terminal(quiet=quiet)
+        return _detach(api, plan, terminal, as_json=as_json) if detach else _run(api, plan, terminal)
 
 
 def _given(options: dict[str, Any]) -> Sequence[tuple[str, str]]:
@@ -144,8 +150,7 @@ def _given(options: dict[str, Any]) -> Sequence[tuple[str, str]]:
     return pairs
 
 
-def _detach(api: Api, plan: Plan, *, as_json: bool) -> int:
-    terminal = Terminal()
+def _detach(api: Api, plan: Plan, terminal: Terminal, *, as_json: bool) -> int:
     job = submit(api, plan, _prepare(api, plan, terminal))
     if as_json:
         print_json(job)
@@ -159,13 +164,12 @@ def _prepare(api: Api, plan: Plan, terminal: Terminal) -> Prepared:
         prepared = prepare(api, plan, told)
     for notice in prepared.snapshot.notices:
         terminal.say(f"offload: {notice}", style="yellow")
-    if prepared.learned:
+    if prepared.learned and not terminal.quiet:
         terminal.say(f"offload: {prepared.learned}", style="dim")
     return prepared
 
 
-def _run(api: Api, plan: Plan) -> int:
-    terminal = Terminal()
+def _run(api: Api, plan: Plan, terminal: Terminal) -> int:
     prepared = _prepare(api, plan, terminal)
     sent = _Sent(api, terminal)
     with Interrupts(sent.cancel) as interrupts:
@@ -173,7 +177,7 @@ def _run(api: Api, plan: Plan) -> int:
             sent.job = job = submit(api, plan, prepared)
             if interrupts.pressed:
                 sent.cancel()
-            if terminal.err_is_terminal:
+            if terminal.is_watched:
                 terminal.say(f"offload: {job.id} sent ({_sent_text(prepared)})", style="dim")
             with status_line(api, job, terminal), growth_told(api, job, terminal):
                 show_output(api, job, terminal)

@@ -32,6 +32,13 @@ def json_option(shape: str) -> Callable[[F], F]:
     )
 
 
+def quiet_option() -> Callable[[F], F]:
+    """``--quiet``: on stderr only what needs attention."""
+    return click.option(
+        "-q", "--quiet", is_flag=True, help="Say only what needs attention, beside what the script prints."
+    )
+
+
 def connect() -> Api:
     """A conversation with the launcher; a line on stderr tells when it is of another version."""
     ctx = click.get_current_context(silent=True)

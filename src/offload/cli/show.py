@@ -85,6 +85,7 @@ def _rows(
         "on": spec.cluster,
         **facts,
         "grace": format_duration(spec.grace),
+        **({"warn": str(spec.warn)} if spec.warn else {}),
         "array": f"{spec.array} ({number_of(len(spec.array), 'task')})" if spec.is_array else "none",
         **_parameters(plan, spec),
         **({"results": spec.results} if spec.results else {}),

@@ -84,6 +84,8 @@ def _facts(job: JobView, now: float) -> list[tuple[str, str]]:
     asked = resources_text(spec.resources)
     if spec.time_limit is not None:
         asked += f", at most {format_duration(spec.time_limit)}"
+    if spec.warn is not None:
+        asked += f", {spec.warn}"
     facts = [("command", shlex.join(spec.command)), ("cluster", spec.cluster), ("asked", asked)]
     facts += [(label, value) for label, value in _surroundings(spec) if value]
     if job.reason:

@@ -2,7 +2,7 @@ r"""The person's two streams: the script's bytes go through untouched, Offload's
 
 Offload speaks on stderr. Where stderr is a terminal it may also draw one status line, which is erased before
 anything else is written and never drawn while a line of the script is unfinished. A pipe or a file gets
-no status line and no colour.
+no status line and no colour. Who asked for quiet hears only of what needs attention.
 """
 
 from __future__ import annotations
@@ -47,10 +47,20 @@ def paint(text: str, style: str, *, colour: bool) -> str:
 
 
 class Terminal:
-    """Both streams of this process, for any number of threads."""
+    """Both streams of this process, for any number of threads.
 
-    def __init__(self) -> None:
-        self.can_draw = is_terminal(STDERR) and os.environ.get("TERM") != "dumb"
+    Attributes:
+        quiet: whether to say only what needs attention.
+        can_draw: whether there is a status line.
+        is_watched: whether somebody at a terminal wants to know what goes on.
+        out_is_terminal: whether stdout is a terminal.
+        err_is_terminal: whether stderr is one.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.is_watched = is_terminal(STDERR) and not quiet
+        self.can_draw = self.is_watched and os.environ.get("TERM") != "dumb"
         self.out_is_terminal = is_terminal(STDOUT)
         self.err_is_terminal = is_terminal(STDERR)
         self._colour = wants_colour(STDERR)

@@ -197,6 +197,7 @@ def make_spec(
         results=asked.results,
         time_limit=asked.time,
         grace=asked.grace,
+        warn=asked.warn,
         max_running=asked.max_running,
         fail_fast=asked.fail_fast,
         retries=asked.retries,

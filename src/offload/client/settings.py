@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from offload.client.directives import Directive
 from offload.errors import OffloadError, UsageError
-from offload.model.array import Array, parse_array
+from offload.model.array import MAX_TASKS, Array, parse_array
 from offload.model.grid import parse_axis
 from offload.model.parameters import Axis
 from offload.model.resources import format_size, parse_cpus, parse_duration, parse_memory
@@ -25,6 +25,7 @@ from offload.model.spec import (
     MOST_GROWTH,
     MOST_RUNNING,
 )
+from offload.model.warning import EarlyWarning, parse_warning
 from offload.snapshot.guard import DEFAULT_LIMIT
 
 DEFAULT: Final = "default"
@@ -45,6 +46,7 @@ class Settings:
         gpus: whole GPUs.
         time: seconds of wall time per attempt, or None.
         grace: seconds between SIGTERM and SIGKILL.
+        warn: the signal that tells the script before its time limit, or None.
         array: the indices of the tasks; None is a plain job.
         grid: parameters whose combinations are the tasks.
         params: path of a table whose rows are the tasks; None without one.
@@ -74,6 +76,7 @@ class Settings:
     gpus: int = 0
     time: float | None = None
     grace: float = DEFAULT_GRACE
+    warn: EarlyWarning | None = None
     array: Array | None = None
     grid: tuple[Axis, ...] = ()
     params: str | None = None
@@ -105,7 +108,7 @@ class Key:
 
 
 def _whole(text: str) -> int:
-    if not re.fullmatch(r"\d{1,6}", text.strip()):
+    if not re.fullmatch(r"\d{1,9}", text.strip()):
         raise UsageError(f"{text!r} is not a whole number.", next_step="Write it like 0, 1 or 4.")
     return int(text)
 
@@ -128,10 +131,15 @@ def _growth(text: str) -> float:
     return factor
 
 
-def _some(text: str) -> int:
-    if not 1 <= (number := _whole(text)) <= MOST_RUNNING:
-        raise UsageError(f"{number} can't be a number of tasks.", next_step=f"Write 1 to {MOST_RUNNING}.")
-    return number
+def _tasks(most: int) -> Callable[[str], int]:
+    """Reads a number of tasks, from 1 to ``most``."""
+
+    def read(text: str) -> int:
+        if not 1 <= (number := _whole(text)) <= most:
+            raise UsageError(f"{number} can't be a number of tasks.", next_step=f"Write 1 to {most}.")
+        return number
+
+    return read
 
 
 def _grace(text: str) -> float:
@@ -176,6 +184,12 @@ KEYS: Final[dict[str, Key]] = {
     "grace": Key(
         _grace, "TIME", f"Time between asking a script to end and ending it.  [default: {DEFAULT_GRACE:g}s]"
     ),
+    "warn": Key(
+        parse_warning,
+        "[SIGNAL@]TIME",
+        "Send the script SIGUSR1, or another signal, this long before its time limit: 5m, INT@5m.  "
+        "[default: no warning]",
+    ),
     "array": Key(
         parse_array, "RANGE", "One task per index: 1-20, 0-99:10, 1,3,5-9. The script reads $OFFLOAD_TASK."
     ),
@@ -194,12 +208,14 @@ KEYS: Final[dict[str, Key]] = {
         "Where the files of a task come home, such as out/{job}/{task}.  [default: results/{job}/{task}]",
     ),
     "max-running": Key(
-        _some,
+        _tasks(MOST_RUNNING),
         "N",
         "How many of the tasks may run at a time.  [default: as many as there is room for, at most 64]",
     ),
     "fail-fast": Key(
-        _some, "N", "Give up once N tasks have failed.  [default: the other tasks go on, however many fail]"
+        _tasks(MAX_TASKS),
+        "N",
+        "Give up once N tasks have failed.  [default: the other tasks go on, however many fail]",
     ),
     "retries": Key(_whole, "N", "How often a failed task is tried again.  [default: 0]"),
     "env": Key(str, "NAME[=VALUE]", "Set a variable, or send the one that is set here. May be repeated."),

@@ -60,7 +60,8 @@ def follow_logs(
     while True:
         ended, known = _has_ended(api, job, pauses, known=known), True
         try:
-            for frame in _frames(api, job, cursor, follow=follow and not ended):
+            query = {**cursor.open(), "follow": str(follow and not ended).lower()}
+            for frame in _frames(api, job, query):
                 pauses.reset()
                 if cursor.advance(frame):
                     yield frame
@@ -68,6 +69,17 @@ def follow_logs(
                 return
         except LauncherUnreachableError:
             pauses.wait()
+
+
+def end_of_logs(api: Api, job: str, *, task: int, size: int) -> list[Frame]:
+    """The last frames of what a task has printed, ``size`` bytes at most, and one in any case.
+
+    Raises:
+        JobNotFoundError: no such job.
+        TaskNotFoundError: no such task.
+        ResultsGoneError: the logs are past their retention.
+    """
+    return api.patiently(lambda: [*_frames(api, job, {"task": task, "tail": size})])
 
 
 def _has_ended(api: Api, job: str, pauses: _Pauses, *, known: bool) -> bool:
@@ -108,10 +120,9 @@ class _Cursor:
         return True
 
 
-def _frames(api: Api, job: str, cursor: _Cursor, *, follow: bool) -> Iterator[Frame]:
-    query = urlencode({**cursor.open(), "follow": str(follow).lower()})
+def _frames(api: Api, job: str, query: dict[str, object]) -> Iterator[Frame]:
     with api.dial(_SILENCE) as connection:
-        response = connection.request("GET", f"/v1/jobs/{quote(job, safe='')}/logs?{query}")
+        response = connection.request("GET", f"/v1/jobs/{quote(job, safe='')}/logs?{urlencode(query)}")
         for frame in decode_frames(response.chunks()):
             if frame.stream is not Stream.PING:
                 yield frame

@@ -10,7 +10,7 @@
 #             look         "seen PRIVATE SHARED KILLS CPU": bytes of memory without page cache, processes that were
 #                          killed for want of it, nanoseconds; - is unknown
 #             stop STATUS  end, and the container with it
-#   signals   TERM N, KILL N, look, stop: the same while command N runs
+#   signals   TERM N, KILL N, look, stop: the same while command N runs; USR1 N, USR2 N, INT N: warn it alone
 #   answers   as above; also "ready", "term" when the cluster wants this container to end, and "again" for an
 #             order that didn't arrive whole
 # When the runner is gone, so are the agent and all that runs here.
@@ -56,12 +56,13 @@ signal_all() {
     kill "-$1" -1 # the older form: busybox has no --
 } 2>/dev/null
 
-# Beside command N. An order for an earlier one may still be in the pipe.
+# Beside command N, which is process PID. An order for an earlier one may still be in the pipe.
 attend() {
     trap '' TERM PIPE
     while read -r offload_order offload_number; do
         case $offload_order$offload_number in
             "TERM$1" | "KILL$1") signal_all "$offload_order" ;;
+            "USR1$1" | "USR2$1" | "INT$1") kill "-$offload_order" "$2" ;;
             look) look ;;
             stop*) signal_all KILL ;;
         esac
@@ -84,8 +85,6 @@ check() {
 } 2>/dev/null
 
 run() {
-    attend "$1" <&5 4<&- 5<&- &
-    offload_helper=$!
     (
         offload_number=$1
         . "$offload_dir/$1/command" # sets variables, offload_cwd and the words of the command
@@ -96,6 +95,8 @@ run() {
         exec <"$offload_stdin" $offload_reset "$@"
     ) &
     offload_pid=$!
+    attend "$1" "$offload_pid" <&5 4<&- 5<&- &
+    offload_helper=$!
     offload_told=
     wait "$offload_pid"
     offload_status=$?

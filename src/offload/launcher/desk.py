@@ -74,6 +74,7 @@ class Desk:
             gpus=resources.gpus,
             time_limit=spec.time_limit,
             grace=spec.grace,
+            warn=spec.warn,
             env=spec.env,
             stdin=spec.stdin,
             poll=self._poll,

@@ -138,6 +138,14 @@ def only(data: bytes, task: int) -> bytes:
     return b"".join(data[span.start : span.end] for span in spans(data) if span.task == task)
 
 
+def last(data: bytes, size: int) -> bytes:
+    """The last frames of whole ones that are at most ``size`` bytes together, and one in any case."""
+    starts = [span.start for span in spans(data)]
+    return (
+        data[next((start for start in starts if len(data) - start <= size), starts[-1]) :] if starts else b""
+    )
+
+
 def _whole(data: bytes) -> int:
     end = 0
     try:

@@ -18,7 +18,7 @@ from typing import Final
 
 from offload.errors import ProtocolError
 from offload.launcher.hub import Hub
-from offload.launcher.log_file import LogFile, only, read_frames
+from offload.launcher.log_file import LogFile, last, only, read_frames
 from offload.store import jobs
 from offload.store.engine import Store
 from offload.wire.frames import Frame, Stream
@@ -97,16 +97,32 @@ class LogKeeper:
         await self._read(job, after)
 
     async def read(
-        self, job: str, *, after: int = 0, task: int | None = None, follow: bool = False
+        self,
+        job: str,
+        *,
+        after: int = 0,
+        task: int | None = None,
+        tail: int | None = None,
+        follow: bool = False,
     ) -> AsyncIterator[bytes]:
-        """Frames from a byte position on; with ``follow`` until the job has ended, with pings in between."""
+        """Frames from a byte position on; with ``follow`` until the job has ended, with pings in between.
+
+        With ``tail`` the last ones of what there is so far, at most so many bytes, and one in any case.
+        """
+        kept = b""
         with self._hub.listen(f"logs:{job}", f"job:{job}") as bell:
             ended = not follow or await self._has_ended(job)
             while True:
                 while data := await self._read(job, after):
                     after += len(data)
-                    if shown := data if task is None else only(data, task):
+                    shown = data if task is None else only(data, task)
+                    if tail is not None:
+                        kept = last(kept + shown, tail)
+                    elif shown:
                         yield shown
+                if kept:
+                    yield kept
+                tail, kept = None, b""
                 if ended or self._hub.stopping:
                     return
                 rung = await bell.wait(self._ping)

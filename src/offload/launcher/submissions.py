@@ -18,7 +18,7 @@ from offload.model.array import MAX_TASKS, Array, parse_array
 from offload.model.manifest import is_digest
 from offload.model.parameters import Parameters, is_sound, name_mistakes
 from offload.model.placement import pattern_mistakes
-from offload.model.resources import MAX_CPUS, MAX_SECONDS
+from offload.model.resources import MAX_CPUS, MAX_SECONDS, format_duration
 from offload.model.spec import LEAST_GROWTH, MOST_GROWTH, MOST_RUNNING, Spec
 from offload.store import jobs
 from offload.store.engine import Store
@@ -208,9 +208,23 @@ def _about_limits(spec: Spec) -> Iterator[str]:
         yield f"The time limit is more than 0 and at most {MAX_SECONDS} s, not {spec.time_limit}."
     if not 0 <= spec.grace <= MAX_GRACE:
         yield f"The grace period is from 0 to {MAX_GRACE:g} s, not {spec.grace}."
+    yield from _about_warning(spec)
     if not 0 <= spec.retries <= MAX_RETRIES:
         yield f"Retries are from 0 to {MAX_RETRIES}, not {spec.retries}."
     if spec.fail_fast is not None and not 1 <= spec.fail_fast <= MAX_TASKS:
         yield f"From 1 to {MAX_TASKS} failures may end a job, not {spec.fail_fast}."
     if spec.max_running is not None and not 1 <= spec.max_running <= MOST_RUNNING:
         yield f"From 1 to {MOST_RUNNING} tasks may run at a time, not {spec.max_running}."
+
+
+def _about_warning(spec: Spec) -> Iterator[str]:
+    if spec.warn is None:
+        return
+    before, limit = spec.warn.before, spec.time_limit
+    if before <= 0:
+        yield f"A warning is more than 0 s before the time limit, not {before}."
+    elif limit is None:
+        yield "There is no time limit to warn of; a warning (--warn) needs one (--time)."
+    elif before >= limit:
+        lead, whole = format_duration(before), format_duration(limit)
+        yield f"A warning {lead} before a time limit of {whole} would come before the script begins."

@@ -8,6 +8,7 @@ from typing import Final
 from offload.model.array import Array
 from offload.model.parameters import Parameters
 from offload.model.resources import Resources
+from offload.model.warning import EarlyWarning
 
 MOST_RUNNING: Final = 1000
 """Tasks of one job that may run at a time."""
@@ -42,6 +43,7 @@ class Spec:
             None is ``results/{job}/{task}`` for many tasks, and ``home`` itself for one.
         time_limit: seconds of wall time per attempt, or None.
         grace: seconds between SIGTERM and SIGKILL.
+        warn: the signal that tells the script before its time limit; None is none.
         max_running: how many of the tasks may run at a time; None is as many as the cluster has room for.
         fail_fast: how many failed tasks end the job, so that the rest is cancelled; None is none.
         retries: how many failed attempts of one task are repeated.
@@ -71,6 +73,7 @@ class Spec:
     results: str | None = None
     time_limit: float | None = None
     grace: float = DEFAULT_GRACE
+    warn: EarlyWarning | None = None
     max_running: int | None = None
     fail_fast: int | None = None
     retries: int = 0

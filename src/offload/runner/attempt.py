@@ -192,11 +192,13 @@ class Attempt:
                 self._lease,
                 cwd=cwd,
                 result=result,
+                now=time.time(),
                 values=self._input.values,
             ),
             stdin=self._stdin,
             time_limit=self._welcome.time_limit,
             grace=self._welcome.grace,
+            warn=self._welcome.warn,
             memory=self._welcome.memory,
             defaults=frozenset(DEFAULTS) - self._welcome.env.keys(),
         )
@@ -267,6 +269,7 @@ class Attempt:
                 memory=self._welcome.memory,
                 time_limit=self._welcome.time_limit,
                 kernel_killed=ended.kernel_killed,
+                warned=ended.warned,
             )
         )
 

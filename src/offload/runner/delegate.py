@@ -57,7 +57,9 @@ class Delegate:
         self._agent = agent
         self._command = command
         self._control = control
-        self._discipline = Discipline(started=0.0, time_limit=command.time_limit, grace=command.grace)
+        self._discipline = Discipline(
+            started=0.0, time_limit=command.time_limit, grace=command.grace, warn=command.warn
+        )
         self._peak = 0
         self._pause = FASTEST
         self._looking = False
@@ -98,6 +100,7 @@ class Delegate:
             peak=max(self._peak, self._command.memory or 0) if killed else self._peak,
             kernel_killed=killed,
             clean=clean,
+            warned=self._discipline.warned,
         )
 
     def _demand_started(self) -> None:

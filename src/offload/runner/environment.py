@@ -37,12 +37,14 @@ def task_environment(
     *,
     cwd: Path,
     result: Path,
+    now: float,
     values: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, str]:
     """The environment of one attempt.
 
     The cluster's variables (``base``) without Offload's own, under those that the person sent, under
     those that Offload tells, ``values`` of parameters among them. ``DEFAULTS`` are set only where nobody did.
+    The time limit counts from ``now``, in seconds since 1970.
     """
     env = {name: value for name, value in base.items() if not name.startswith("OFFLOAD_")}
     env.update({name: value for name, value in welcome.env.items() if not name.startswith("OFFLOAD_")})
@@ -64,6 +66,8 @@ def task_environment(
     env |= {variable_of(name): value for name, value in values.items()}
     if welcome.memory is not None:
         env["OFFLOAD_MEMORY"] = str(welcome.memory)
+    if welcome.time_limit is not None:
+        env["OFFLOAD_DEADLINE"] = f"{now + welcome.time_limit:.0f}"
     if config.gpus_visible is not None:
         env["CUDA_VISIBLE_DEVICES"] = config.gpus_visible
     return env

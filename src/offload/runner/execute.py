@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from offload.model.warning import EarlyWarning
 from offload.runner.discipline import Discipline
 from offload.runner.memory import Memory
 from offload.runner.pump import Pump
@@ -38,6 +40,7 @@ class Command:
         stdin: a file, or None for empty input.
         time_limit: seconds, or None.
         grace: seconds between SIGTERM and SIGKILL.
+        warn: the signal that comes before the time limit, or None.
     """
 
     argv: Sequence[str]
@@ -48,6 +51,7 @@ class Command:
     grace: float
     defaults: frozenset[str] = frozenset()
     memory: int | None = None
+    warn: EarlyWarning | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,7 @@ class Ended:
         peak: bytes, of the whole tree.
         kernel_killed: whether the kernel ended a process for its memory.
         clean: whether no process is left.
+        warned: whether the warning before the time limit was sent.
     """
 
     code: int
@@ -71,6 +76,7 @@ class Ended:
     peak: int
     kernel_killed: bool
     clean: bool
+    warned: bool = False
 
 
 class Control:
@@ -110,7 +116,9 @@ def execute(command: Command, control: Control, pump: Pump, memory: Memory) -> E
     finally:
         pump.start()
     started = time.monotonic()
-    discipline = Discipline(started=started, time_limit=command.time_limit, grace=command.grace)
+    discipline = Discipline(
+        started=started, time_limit=command.time_limit, grace=command.grace, warn=command.warn
+    )
     _watch(process.pid, discipline, control, memory, reaped)
     wall = time.monotonic() - started
     process.returncode = os.waitstatus_to_exitcode(reaped.status[process.pid])
@@ -127,6 +135,7 @@ def execute(command: Command, control: Control, pump: Pump, memory: Memory) -> E
         peak=max(memory.peak, reaped.largest if reaped.largest > own_peak or not memory.peak else 0),
         kernel_killed=memory.kernel_killed(),
         clean=clean,
+        warned=discipline.warned,
     )
 
 
@@ -170,7 +179,11 @@ def _watch(pid: int, discipline: Discipline, control: Control, memory: Memory, r
                 over_memory = memory.look()
                 look_at = time.monotonic() + memory.interval
             if number := discipline.decide(now, will=control.will, over_memory=over_memory):
-                os.killpg(pid, number)
+                # A warning is for the script, an end for all that it started.
+                if discipline.cause is Cause.NOTHING:
+                    signal.pidfd_send_signal(pidfd, number)
+                else:
+                    os.killpg(pid, number)
             due = discipline.due(now)
             until = min(look_at - now, due if due is not None else look_at - now)
             for fd, _ in poll.poll(max(0.0, until) * 1000):

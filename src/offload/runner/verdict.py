@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import PurePath
 from typing import Final
@@ -45,6 +45,7 @@ class Facts:
         memory: limit in bytes, or None.
         time_limit: seconds, or None.
         kernel_killed: whether the kernel ended a process for memory (cgroup v2 only).
+        warned: whether it was warned of its time limit.
     """
 
     code: int
@@ -53,6 +54,7 @@ class Facts:
     memory: int | None = None
     time_limit: float | None = None
     kernel_killed: bool = False
+    warned: bool = False
 
 
 _CANCELLED: Final = (ReasonCode.CANCELLED, "The job was cancelled while the script ran.")
@@ -82,7 +84,8 @@ def judge(facts: Facts) -> Reason | None:
         return _reason(*_ENDED[facts.cause])
     if facts.code == 0:
         return None
-    return _signal(-facts.code) if facts.code < 0 else _exit(facts.code)
+    reason = _signal(-facts.code) if facts.code < 0 else _exit(facts.code)
+    return replace(reason, sentence=f"{reason.sentence} {_warned(facts)}") if facts.warned else reason
 
 
 def never_started(command: str, error: OSError) -> tuple[int, Reason]:
@@ -141,6 +144,10 @@ def _timeout(limit: float) -> str:
         f"The script was ended after its time limit of {format_duration(limit)}. "
         "Give it more with `--time`, or save progress in $OFFLOAD_CHECKPOINT."
     )
+
+
+def _warned(facts: Facts) -> str:
+    return f"Before that it was warned of its time limit of {format_duration(facts.time_limit or 0.0)}."
 
 
 def _memory(facts: Facts) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 
 from offload.model.outcome import Outcome
 from offload.model.parameters import Parameters
+from offload.model.warning import EarlyWarning
 
 PROTOCOL_VERSION: Final = 1
 LEASE_HEADER: Final = "X-Offload-Lease"
@@ -52,6 +53,7 @@ class Welcome:
         lease_ttl: seconds after which a silent runner's lease may be lost.
         checkpoint_every: seconds between two looks at what a running task saved in its checkpoint.
         test_preemption: seconds after which a first attempt is interrupted on purpose, or None.
+        warn: the signal that tells the script before its time limit, or None.
         parameters: what makes the tasks differ; the runner looks up the values of each task itself.
     """
 
@@ -71,6 +73,7 @@ class Welcome:
     lease_ttl: float
     checkpoint_every: float = 60.0
     test_preemption: float | None = None
+    warn: EarlyWarning | None = None
     parameters: Parameters | None = None
 
 

@@ -7,6 +7,7 @@ from offload.client.settings import COMMAND_LINE, KEYS, VARYING, Settings, merge
 from offload.errors import UsageError
 from offload.model.array import parse_array
 from offload.model.grid import parse_axis
+from offload.model.warning import EarlyWarning, WarningSignal
 
 
 def test_nothing_asked_gives_the_defaults():
@@ -27,6 +28,7 @@ def test_every_key_can_be_a_directive():
         "max-running": "5",
         "memory-growth": "2",
         "fail-fast": "3",
+        "warn": "INT@5m",
         "env": "A=1", "name": "n", "on": "local", "stdin": "in.txt", "size-limit": "1GB",
         "image": "rocker/r-ver:4.4", "profile": "gpu", "mount": "data:/data", "queue": "night",
             "test-preemption": "30s",
@@ -39,6 +41,7 @@ def test_every_key_can_be_a_directive():
         max_running=5,
         memory_growth=2.0,
         fail_fast=3,
+        warn=EarlyWarning(before=300.0, signal=WarningSignal.INT),
         env={"A": "1"}, name="n", on="local", stdin="in.txt", size_limit=10**9, origins=settings.origins,
         image="rocker/r-ver:4.4", profile="gpu", mounts=("data:/data",), queue="night", test_preemption=30.0,
     )  # fmt: skip
@@ -108,3 +111,13 @@ def test_all_mistakes_are_told_at_once_with_where_they_are():
     ):
         assert part in sentence
     assert "A directive can set: cpus, memory, memory-growth, gpus," in caught.value.next_step
+
+
+@pytest.mark.parametrize(("key", "most"), [("max-running", 1000), ("fail-fast", 1_000_000)])
+def test_a_number_of_tasks_is_refused_only_where_the_launcher_would_refuse_it(key, most):
+    assert getattr(merge([], [(key, str(most))], {}), key.replace("-", "_")) == most
+    for text in ("0", str(most + 1)):
+        with pytest.raises(UsageError) as caught:
+            merge([], [(key, text)], {})
+        assert f"--{key}: {text} can't be a number of tasks" in caught.value.sentence
+        assert caught.value.next_step == f"Write 1 to {most}."

@@ -3,12 +3,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
 
 from fakes.api_server import PODS, ApiServer, Reply, status
+from fakes.background import in_background
 from fakes.deadline import until
 from offload.backends.kubernetes.access import Access
 from offload.backends.kubernetes.client import Client
@@ -52,14 +53,10 @@ async def listening(server: ApiServer, **settings: Any) -> AsyncIterator[Listene
     client = Client(Access(name="work", server=server.url), timeout=5.0)
     settings = {"backoff": Backoff(0.01, 0.05), **settings}
     listener = Listener(Informer(client, PODS, Pod, **settings))
-    task = asyncio.create_task(listener.listen())
     try:
-        yield listener
-        assert not task.done()
+        async with in_background(listener.listen()):
+            yield listener
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
         await client.aclose()
 
 
@@ -194,11 +191,8 @@ async def test_watches_that_are_ended_at_once_are_trouble_and_not_asked_for_with
 
 async def test_an_informer_that_nobody_listens_to_any_more_holds_no_connection(server) -> None:
     client = Client(Access(name="work", server=server.url))
-    task = asyncio.create_task(Listener(Informer(client, PODS, Pod)).listen())
-    await watched(server)
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    async with in_background(Listener(Informer(client, PODS, Pod)).listen()):
+        await watched(server)
     await until(lambda: server.watching == 0)
     await client.aclose()
     await until(lambda: server.connected == 0)

@@ -8,6 +8,7 @@ import pytest
 
 from fakes.runners import eventually
 from offload.model.reasons import ReasonCode
+from offload.model.warning import WarningSignal
 from offload.wire.runner_protocol import OrderKind
 
 SAVES = "trap 'echo saved > file; exit 7' TERM; echo up; while :; do sleep 0.05; done"
@@ -51,6 +52,15 @@ def test_a_time_limit_ends_the_script_and_not_the_next_one(launcher, script, any
     assert (outcome.exit_status, outcome.reason.code) == (143, ReasonCode.TIMEOUT)
     assert 0.5 <= outcome.use.wall < 20
     assert launcher.completion("lease-2-1").outcome.reason is None
+
+
+@pytest.mark.parametrize("name", list(WarningSignal))
+def test_a_warning_reaches_the_script_alone_and_leaves_it_its_time(launcher, script, run, any_pod, name):
+    code = f"sleep 60 & trap 'kill $! && echo goes on > helper; exit 9' {name}; wait"
+    script(code, time_limit=60.0, warn={"before": 59.5, "signal": name})
+    outcome = run(any_pod)
+    assert (outcome.exit_status, outcome.reason.code) == (9, ReasonCode.EXIT)
+    assert launcher.results(outcome.results) == {"helper": b"goes on\n"}
 
 
 def test_a_dropped_lease_ends_the_task_at_once_and_nothing_more_is_said(launcher, begun, any_pod):

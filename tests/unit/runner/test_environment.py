@@ -25,8 +25,13 @@ CONFIG = Config(
 )
 
 
+NOW = 1.8e9
+
+
 def environment(base=None, welcome=WELCOME, config=CONFIG):
-    return task_environment(base or {}, config, welcome, LEASE, cwd=Path("/w/sub"), result=Path("/w/result"))
+    return task_environment(
+        base or {}, config, welcome, LEASE, cwd=Path("/w/sub"), result=Path("/w/result"), now=NOW
+    )
 
 
 def test_a_task_sees_what_the_architecture_page_promises():
@@ -68,6 +73,11 @@ def test_what_the_person_sets_wins_over_the_cluster_but_not_over_offload():
 
 def test_without_a_memory_limit_there_is_no_variable():
     assert "OFFLOAD_MEMORY" not in environment(welcome=replace(WELCOME, memory=None))
+
+
+def test_the_end_of_the_time_is_told_where_there_is_a_limit():
+    assert "OFFLOAD_DEADLINE" not in environment()
+    assert environment(welcome=replace(WELCOME, time_limit=90.5))["OFFLOAD_DEADLINE"] == "1800000090"
 
 
 def test_gpus_are_shown_only_where_the_backend_assigns_them():

@@ -23,6 +23,8 @@ os.wait()
 """
 """A child that left the script's session and group, was orphaned, and holds the script's pipes open."""
 
+WARNED = "sleep 60 & trap 'kill $! && echo goes on > helper; exit 9' %s; wait"
+
 
 def test_a_time_limit_ends_the_script_with_grace_and_tells_the_status_it_gave(launcher, script, run):
     script("trap 'echo saved > file; exit 9' TERM; while :; do sleep 0.05; done", time_limit=0.3)
@@ -36,6 +38,14 @@ def test_a_script_that_ignores_sigterm_is_killed_after_its_grace_period(script, 
     outcome = run()
     assert (outcome.exit_status, outcome.reason.code) == (137, ReasonCode.TIMEOUT)
     assert 0.5 <= outcome.use.wall < 10
+
+
+def test_a_warning_reaches_the_script_alone_and_leaves_it_its_time(launcher, script, run):
+    script(WARNED % "USR1", time_limit=60.0, warn={"before": 59.5, "signal": "USR1"})
+    outcome = run()
+    assert (outcome.exit_status, outcome.reason.code) == (9, ReasonCode.EXIT)
+    assert "warned of its time limit of 1m" in outcome.reason.sentence
+    assert launcher.results(outcome.results) == {"helper": b"goes on\n"}
 
 
 def test_too_much_memory_ends_the_script_and_tells_limit_and_peak(launcher, run):

@@ -15,6 +15,10 @@ def test_status_0_without_interference_is_a_success():
     assert judge(Facts(code=0)) is None
 
 
+def test_status_0_after_a_warning_is_a_success():
+    assert judge(Facts(code=0, warned=True, time_limit=90)) is None
+
+
 @pytest.mark.parametrize(
     ("facts", "code", "words"),
     [
@@ -28,6 +32,12 @@ def test_status_0_without_interference_is_a_success():
         (Facts(code=-15), ReasonCode.SIGNAL, "SIGTERM (signal 15)."),
         (Facts(code=-40), ReasonCode.SIGNAL, "ended by signal 40"),
         (Facts(code=-15, cause=Cause.TIMEOUT, time_limit=90), ReasonCode.TIMEOUT, "time limit of 1m 30s"),
+        (
+            Facts(code=-10, warned=True, time_limit=90),
+            ReasonCode.SIGNAL,
+            "SIGUSR1 (signal 10). Before that it",
+        ),
+        (Facts(code=1, warned=True, time_limit=90), ReasonCode.EXIT, "warned of its time limit of 1m 30s."),
         (Facts(code=-15, cause=Cause.CANCEL), ReasonCode.CANCELLED, "The job was cancelled"),
         (Facts(code=-9, cause=Cause.DROP), ReasonCode.CANCELLED, "The job was cancelled"),
         (Facts(code=-15, cause=Cause.EVICT), ReasonCode.EVICTED, "The cluster ended the runner"),

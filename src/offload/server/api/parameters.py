@@ -22,6 +22,8 @@ _TEXT: Final = r"^[^\x00]*$"
 MAX_ID: Final = (1 << 63) - 1
 MAX_INDEX: Final = (1 << 31) - 1
 MAX_DIGESTS: Final = 200_000
+MAX_TAIL: Final = 16 << 20
+"""Bytes of an output's end, which the launcher holds in memory."""
 _DIGEST: Final = r"^sha256:[0-9a-f]{64}$"
 EMPTY: Final = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _SUBMISSION: Final[dict[str, Any]] = {
@@ -89,6 +91,10 @@ Position = Annotated[
 ]
 OfTask = Annotated[
     Whole | None, Query(alias="task", ge=0, le=MAX_INDEX, description="Only the output of this task.")
+]
+Tail = Annotated[
+    Whole | None,
+    Query(ge=1, le=MAX_TAIL, description="Only the last frames of what there is, at most so many bytes."),
 ]
 LastEvent = Annotated[
     Whole,

@@ -16,7 +16,7 @@ from offload.errors import ResultsGoneError
 from offload.launcher.hub import EVENTS
 from offload.launcher.launcher import Launcher
 from offload.server.access import Here
-from offload.server.api.parameters import Follow, JobId, Kinds, LastEvent, OfTask, Position
+from offload.server.api.parameters import Follow, JobId, Kinds, LastEvent, OfTask, Position, Tail
 from offload.server.problems import problems
 from offload.store import events, jobs, tasks
 from offload.wire.api import FRAMES_TYPE, EventView
@@ -105,7 +105,13 @@ def _is_end(event: EventView) -> bool:
     summary="Read what a job printed",
 )
 async def logs(
-    job: JobId, launcher: Here, *, task: OfTask = None, after: Position = 0, follow: Follow = False
+    job: JobId,
+    launcher: Here,
+    *,
+    task: OfTask = None,
+    after: Position = 0,
+    tail: Tail = None,
+    follow: Follow = False,
 ) -> StreamingResponse:
     """Frames from a byte position on, of all tasks or of one; with `follow` until the job has ended."""
     view = await launcher.store.run(jobs.get, job)
@@ -114,5 +120,5 @@ async def logs(
     if task is not None:
         await launcher.store.run(tasks.get, job, task)
     await launcher.logs.check(job, after)
-    frames = launcher.logs.read(job, after=after, task=task, follow=follow)
+    frames = launcher.logs.read(job, after=after, task=task, tail=tail, follow=follow)
     return StreamingResponse(frames, media_type=FRAMES_TYPE)
