@@ -97,11 +97,20 @@ class LogKeeper:
         await self._read(job, after)
 
     async def read(
-        self, job: str, *, after: int = 0, task: int | None = None, follow: bool = False
+        self,
+        job: str,
+        *,
+        after: int = 0,
+        task: int | None = None,
+        follow: bool = False,
+        rest: bool = False,
     ) -> AsyncIterator[bytes]:
-        """Frames from a byte position on; with ``follow`` until the job has ended, with pings in between."""
+        """Frames from a byte position on; with ``follow`` until the job has ended, with pings in between.
+
+        With ``rest`` also until it is paused and nothing of it runs.
+        """
         with self._hub.listen(f"logs:{job}", f"job:{job}") as bell:
-            ended = not follow or await self._has_ended(job)
+            ended = not follow or await self._has_ended(job, rest=rest)
             while True:
                 while data := await self._read(job, after):
                     after += len(data)
@@ -112,10 +121,11 @@ class LogKeeper:
                 rung = await bell.wait(self._ping)
                 if not rung:
                     yield _ping()
-                ended = rung != {f"logs:{job}"} and await self._has_ended(job)
+                ended = rung != {f"logs:{job}"} and await self._has_ended(job, rest=rest)
 
-    async def _has_ended(self, job: str) -> bool:
-        return (await self._store.run(jobs.get, job)).state.is_terminal
+    async def _has_ended(self, job: str, *, rest: bool) -> bool:
+        view = await self._store.run(jobs.get, job)
+        return view.state.is_terminal or (rest and view.is_at_rest)
 
     async def _read(self, job: str, at: int) -> bytes:
         file = self._files.get(job)

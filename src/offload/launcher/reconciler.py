@@ -24,11 +24,11 @@ from offload.launcher.clock import Clock, pauses
 from offload.launcher.clusters import Clusters
 from offload.launcher.hub import Hub
 from offload.launcher.tokens import Tokens
-from offload.lifecycle.job import CancelPending, FailPending, GiveUp, Release, Scale, Step, plan
+from offload.lifecycle.job import CancelPending, FailPending, GiveUp, Pause, Release, Scale, Step, plan
 from offload.lifecycle.task import CancelRequested, Refused
 from offload.model.ids import JobId, pool_id
 from offload.model.reasons import Reason, ReasonCode
-from offload.store import jobs, pools, tasks
+from offload.store import jobs, pausing, pools, tasks
 from offload.store.engine import Store
 
 _log = logging.getLogger(__name__)
@@ -138,6 +138,8 @@ class Reconciler:
         match step:
             case GiveUp():
                 await self._store.run(jobs.give_up, job, self._clock.now())
+            case Pause(reason):
+                await self._store.run(pausing.trip, job, reason, self._clock.now())
             case CancelPending(reason):
                 await self._store.run(tasks.end_pending, job, CancelRequested(reason), self._clock.now())
             case FailPending(reason):

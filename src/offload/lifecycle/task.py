@@ -166,7 +166,7 @@ def _fail(task: TaskFacts, wish: Wish, reason: Reason) -> Decision:
 
 
 def _end_lost(task: TaskFacts, wish: Wish, reason: Reason) -> Decision:
-    if reason.code in OWN_DOING and wish.target is Target.DONE:
+    if reason.code in OWN_DOING and wish.target is not Target.CANCELLED:
         return _fail(task, wish, reason)
     return _lose(task, wish, reason)
 

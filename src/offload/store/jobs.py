@@ -11,8 +11,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from offload.errors import BlobMissingError, JobNotFoundError
+from offload.lifecycle.breaker import may_trip
 from offload.lifecycle.job import PoolFacts, job_state
 from offload.model.counts import Counts
+from offload.model.failure import ALIKE, NO_REASON, Failure
 from offload.model.ids import new_job_id, pool_id
 from offload.model.reasons import Reason
 from offload.model.spec import Spec
@@ -24,7 +26,7 @@ from offload.wire.api import JobPage, JobView, Submission
 from offload.wire.codec import decode, encode
 
 PAGE: Final = 100
-_UNFINISHED: Final = (State.PENDING.value, State.RUNNING.value)
+UNFINISHED: Final = (State.PENDING.value, State.RUNNING.value)
 
 
 def submit(connection: Connection, submission: Submission, user: str, now: float) -> tuple[JobView, bool]:
@@ -121,8 +123,10 @@ def get(connection: Connection, job: str) -> JobView:
 
 
 def waiting_of(connection: Connection, job: str) -> str | None:
-    """Why the job's pool has no runner yet, as the text of a reason."""
-    waiting = connection.execute(select(pools.c.waiting).where(pools.c.job == job)).scalar()
+    """Why the job's tasks wait, as the text of a reason: it is paused, or its pool has no runner yet."""
+    why = func.coalesce(jobs.c.pause, pools.c.waiting)
+    query = select(why).join(pools, pools.c.job == jobs.c.id).where(jobs.c.id == job)
+    waiting = connection.execute(query).scalar()
     return None if waiting is None else str(waiting)
 
 
@@ -167,7 +171,7 @@ def page(
 
 def unfinished(connection: Connection, cluster: str | None = None) -> list[str]:
     """Ids of jobs that have work left, or whose pool isn't released, oldest first; all, or one cluster's."""
-    busy = jobs.c.state.in_(_UNFINISHED) | ~pools.c.released
+    busy = jobs.c.state.in_(UNFINISHED) | ~pools.c.released
     query = select(jobs.c.id).join(pools, pools.c.job == jobs.c.id).where(busy)
     if cluster is not None:
         query = query.where(jobs.c.cluster == cluster)
@@ -176,7 +180,14 @@ def unfinished(connection: Connection, cluster: str | None = None) -> list[str]:
 
 def count_unfinished(connection: Connection) -> int:
     """How many jobs have work left."""
-    query = select(func.count()).select_from(jobs).where(jobs.c.state.in_(_UNFINISHED))
+    query = select(func.count()).select_from(jobs).where(jobs.c.state.in_(UNFINISHED))
+    return int(connection.execute(query).scalar_one())
+
+
+def count_active(connection: Connection) -> int:
+    """How many jobs need the launcher: those with work left, but for paused ones of which nothing runs."""
+    going_on = (jobs.c.target != Target.PAUSED) | (jobs.c.running > 0)
+    query = select(func.count()).select_from(jobs).where(jobs.c.state.in_(UNFINISHED), going_on)
     return int(connection.execute(query).scalar_one())
 
 
@@ -200,8 +211,9 @@ def give_up(connection: Connection, job: str, now: float) -> None:
 
 
 def _turn_to_cancelled(connection: Connection, job: str) -> bool:
-    moved = update(jobs).where(jobs.c.id == job, jobs.c.target == Target.DONE, jobs.c.state.in_(_UNFINISHED))
-    return bool(connection.execute(moved.values(target=Target.CANCELLED)).rowcount)
+    other = jobs.c.target != Target.CANCELLED
+    moved = update(jobs).where(jobs.c.id == job, other, jobs.c.state.in_(UNFINISHED))
+    return bool(connection.execute(moved.values(target=Target.CANCELLED, pause=None)).rowcount)
 
 
 def facts(connection: Connection, job: str) -> tuple[State, Target, Counts, PoolFacts] | None:
@@ -219,8 +231,19 @@ def facts(connection: Connection, job: str) -> tuple[State, Target, Counts, Pool
         refused=reason_of(row.refused),
         max_running=spec_of(row).max_running,
         fail_fast=spec_of(row).fail_fast,
+        failures=_first_failures(connection, row),
     )
     return State(row.state), Target(row.target), counts_of(row), pool
+
+
+def _first_failures(connection: Connection, job: Row[Any]) -> tuple[Failure, ...]:
+    """How the first tasks failed, as long as that may pause the job."""
+    if not may_trip(Target(job.target), counts_of(job), spec_of(job), tripped=job.tripped):
+        return ()
+    failed = select(tasks.c.reason, tasks.c.exit_status)
+    failed = failed.where(tasks.c.job == job.id, tasks.c.state == State.FAILED)
+    rows = connection.execute(failed.order_by(tasks.c.position).limit(ALIKE))
+    return tuple(Failure(reason_of(row.reason) or NO_REASON, row.exit_status) for row in rows)
 
 
 def move_tasks(connection: Connection, job: str, moved: Mapping[State, int], now: float) -> None:
@@ -242,7 +265,9 @@ def move_tasks(connection: Connection, job: str, moved: Mapping[State, int], now
     if state.is_terminal:
         values |= _ending(connection, row, now)
         events.record(connection, job, "job_ended", now, state=state, exit_status=values["exit_status"])
-    guarded = update(jobs).where(jobs.c.id == job, jobs.c.state.in_(_UNFINISHED))
+        if row.target == Target.PAUSED:  # nothing is left to hold back
+            values |= {"target": Target.DONE, "pause": None}
+    guarded = update(jobs).where(jobs.c.id == job, jobs.c.state.in_(UNFINISHED))
     connection.execute(guarded.values(values))
 
 

@@ -73,4 +73,5 @@ def _is_superfluous(connection: Connection, job: Row[Any]) -> bool:
     if State(job.state).is_terminal:
         return True
     wanted = pools.wanted_of(connection, job.id)
-    return not job.pending and wanted is not None and wanted <= job.running
+    waits = bool(job.pending) and Target(job.target) is not Target.PAUSED
+    return not waits and wanted is not None and wanted <= job.running

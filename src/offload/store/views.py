@@ -37,7 +37,7 @@ def counts_of(row: Row[Any]) -> Counts:
 
 
 def job_view(row: Row[Any], waiting: str | None = None) -> JobView:
-    """A job; ``waiting`` is why its pool has no runner yet."""
+    """A job; ``waiting`` is why its tasks wait."""
     pending = row.state == State.PENDING
     return JobView(
         id=row.id,
@@ -47,7 +47,7 @@ def job_view(row: Row[Any], waiting: str | None = None) -> JobView:
         target=Target(row.target),
         counts=counts_of(row),
         created=row.created,
-        reason=reason_of(waiting if pending else row.reason),
+        reason=reason_of(row.pause or (waiting if pending else row.reason)),
         exit_status=row.exit_status,
         started=row.started,
         ended=row.ended,
@@ -58,7 +58,7 @@ def job_view(row: Row[Any], waiting: str | None = None) -> JobView:
 def task_view(
     row: Row[Any], attempts: tuple[AttemptView, ...], waiting: str | None, *, removed: bool
 ) -> TaskView:
-    """A task with its attempts; ``waiting`` is why its pool has no runner yet."""
+    """A task with its attempts; ``waiting`` is why the tasks of its job wait."""
     pending = row.state == State.PENDING
     return TaskView(
         index=row.task,
