@@ -61,7 +61,12 @@ def say_paused(job: JobView, terminal: Terminal) -> None:
 
 
 def next_steps(job: JobView) -> str:
-    """The commands that a paused job waits for, and those that help to choose."""
+    """What a paused job waits for, after what helps to choose."""
     made = f"What it made: offload collect {job.id}   " if job.counts.succeeded and job.spec.is_array else ""
     causes = f"By cause: offload failures {job.id}   " if job.counts.failed else ""
-    return f"{causes}{made}Go on: offload resume {job.id}   End it: offload cancel {job.id}"
+    return f"{causes}{made}{ways_on(job)}"
+
+
+def ways_on(job: JobView) -> str:
+    """The two commands that a paused job waits for."""
+    return f"Go on: offload resume {job.id}   End it: offload cancel {job.id}"

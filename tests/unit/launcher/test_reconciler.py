@@ -9,9 +9,11 @@ from offload.launcher.hub import Hub
 from offload.launcher.reconciler import Reconciler
 from offload.launcher.tokens import Tokens
 from offload.model.ids import pool_id
+from offload.model.outcome import Outcome
 from offload.model.reasons import ReasonCode
 from offload.model.states import State
-from offload.store import jobs, pools
+from offload.store import jobs, pausing, pools
+from offload.wire.runner_protocol import Completion
 
 
 async def test_a_step_whose_note_was_lost_is_taken_again_and_changes_nothing(parts):
@@ -118,3 +120,23 @@ async def test_every_unfinished_job_is_looked_at_when_the_launcher_starts(parts)
     running.cancel()
     await asyncio.wait([running])
     assert {pool.id for pool, _ in parts.backend.scaled} == set(map(pool_id, ids))
+
+
+async def test_a_job_whose_tasks_fail_alike_is_paused_and_its_runners_are_given_up(parts):
+    job = (await parts.submit("1-100")).id
+    runner = await parts.hello(job)
+    await parts.reconciler.step(job)
+    leases = (await parts.lease(runner, 12)).leases
+    failed = Outcome(exit_status=3)
+    told = tuple(Completion(token=lease.token, outcome=failed) for lease in leases)
+    await parts.lease(runner, completions=told)
+    while await parts.reconciler.step(job):
+        pass
+    view = await parts.job(job)
+    assert (view.target, view.is_at_rest, view.reason.code) == ("paused", True, ReasonCode.FAILED_ALIKE)
+    assert [wanted for _, wanted in parts.backend.scaled] == [64, 0]
+    assert not parts.backend.released
+    await parts.store.run(pausing.request_resume, job, "ada", 9.0)
+    while await parts.reconciler.step(job):
+        pass
+    assert [wanted for _, wanted in parts.backend.scaled] == [64, 0, 64]
