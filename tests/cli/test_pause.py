@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import pty
@@ -10,7 +9,6 @@ import re
 import select
 import signal
 import subprocess
-import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,14 +76,12 @@ def talk(shell, *words: str) -> Iterator[Conversation]:
     master, slave = pty.openpty()
     environ = {**shell.environ, "TERM": "xterm", "COLUMNS": "100"}
     with subprocess.Popen(
-        [COMMAND, *words],
+        ["setsid", "--ctty", COMMAND, *words],
         cwd=shell.here,
         env=environ,
         stdin=slave,
         stdout=slave,
         stderr=slave,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     ) as process:
         os.close(slave)
         try:
@@ -237,7 +233,7 @@ def test_the_launcher_that_is_killed_while_a_job_is_paused_comes_back_to_a_pause
 def test_python_is_told_that_a_job_is_paused_instead_of_waiting_for_ever(here, monkeypatch):
     job = offload.Job(paused(here))
     monkeypatch.setenv("OFFLOAD_HOME", str(here.home))
-    with pytest.raises(JobPausedError, match="is paused. No task has succeeded") as caught:
+    with pytest.raises(JobPausedError, match="No task has succeeded") as caught:
         job.wait()
     assert ERRORS[caught.value.code].exit_status == PAUSED
     assert len(list(job.logs())) > 10
