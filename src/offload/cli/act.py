@@ -30,9 +30,10 @@ _FACTOR: Final = re.compile(r"(\d+(?:\.\d+)?)x")
 @job_argument()
 @json_option("JobView")
 def wait_command(*, job_id: str, as_json: bool) -> int:
-    """Wait for a job to end; exit with its status, or with 123 when it was left paused.
+    """Wait for a job to end; exit with its status.
 
-    Ctrl-C ends only the waiting.
+    Ctrl-C ends only the waiting. A job that is paused and of which nothing runs won't end by itself: on a
+    terminal you are asked how to go on; elsewhere, and when it is left paused, the exit status is 123.
     """
     terminal = Terminal()
     with connect() as api:
