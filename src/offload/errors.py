@@ -16,6 +16,8 @@ __all__ = ["ERRORS", "OffloadError", "error_from_json"]
 
 USAGE: Final = 2
 """Exit status for a mistake in what was asked."""
+PAUSED: Final = 123
+"""Exit status when the job that was followed is left paused: the next one below a time limit's 124."""
 OWN_FAILURE: Final = 125
 """Exit status when Offload itself, not the script, failed (the convention of ``docker run``)."""
 
@@ -152,6 +154,14 @@ class JobNotFinishedError(OffloadError):
     """The job must have ended before this can be done."""
 
     code = "job_not_finished"
+    http_status = 409
+
+
+class JobPausedError(OffloadError):
+    """The job is paused and nothing of it runs: it won't end before somebody resumes or cancels it."""
+
+    code = "job_paused"
+    exit_status = PAUSED
     http_status = 409
 
 

@@ -368,3 +368,44 @@ def test_the_launcher_tells_about_itself(service):
     assert cluster["capacity"] == {"cpus": CAPACITY.cpus, "memory": CAPACITY.memory, "gpus": 0}
     assert cluster["session_env"] == ["LANG"]
     assert SNAPSHOT.startswith("sha256:")
+
+
+def test_a_job_is_paused_and_resumed_and_both_may_be_asked_again(any_service):
+    service: Service = any_service
+    job = service.submit(array="1-3").id
+    until(lambda: service.backend().scaled)
+    runner = service.runner(job)
+    runner.begin()
+    (lease,) = runner.lease(1).leases
+    for _ in range(2):
+        view = service.call("POST", f"/v1/jobs/{job}/pause")
+        assert (view["state"], view["target"], view["reason"]["code"]) == ("running", "paused", "paused")
+    until(lambda: service.backend().scaled[-1][1] == 1)
+    service.restart()
+    until(lambda: service.backend().scaled and service.backend().scaled[-1][1] == 1)
+    assert runner.complete(lease.token).settled == (lease.token,)
+    assert [order.kind for order in runner.lease(1).orders] == ["stop"]
+    for _ in range(2):
+        view = service.call("POST", f"/v1/jobs/{job}/resume")
+        assert (view["target"], view["reason"]) == ("done", None)
+    until(lambda: service.backend().scaled[-1][1] == 2)
+    service.runner(job, 1).work()
+    ended = service.job(job)
+    assert (ended.state, ended.counts.succeeded) == (State.SUCCEEDED, 3)
+    assert service.call("POST", f"/v1/jobs/{job}/pause")["target"] == "done"
+    assert isinstance(caught(lambda: service.call("POST", "/v1/jobs/nope123/resume")), JobNotFoundError)
+
+
+def test_a_launcher_with_nothing_but_paused_jobs_may_be_ended(service):
+    job = service.submit(array="1-3").id
+    error = caught(lambda: service.call("POST", "/v1/launcher/stop"))
+    assert isinstance(error, LauncherBusyError)
+    service.call("POST", f"/v1/jobs/{job}/pause")
+    service.call("POST", "/v1/launcher/stop")
+    service.ended()
+
+
+def test_a_job_that_fails_fast_and_keeps_going_is_refused(service):
+    service.put_snapshot()
+    error = caught(lambda: service.call("POST", "/v1/jobs", body(fail_fast=3, keep_going=True)))
+    assert "keep going" in error.sentence

@@ -226,3 +226,28 @@ def test_a_request_without_a_lease_is_refused(service, runner):
     with service.connect(runner.token) as connection:
         error = caught(lambda: connection.request("POST", "/runner/v1/logs", b""))
         assert LEASE_HEADER.lower() in error.sentence.lower()
+
+
+def test_streams_end_at_rest_if_that_is_asked_for_with_all_there_was_until_then(service):
+    job = service.submit(array="1-3").id
+    runner = service.runner(job)
+    runner.begin()
+    (lease,) = runner.lease(1).leases
+    service.call("POST", f"/v1/jobs/{job}/pause")
+    read: dict[str, bytes] = {}
+
+    def follow(what: str) -> None:
+        with service.connect() as connection:
+            path = f"/v1/jobs/{job}/{what}?follow=true&rest=true"
+            read[what] = read_all(connection.request("GET", path))
+
+    threads = [threading.Thread(target=follow, args=(what,)) for what in ("logs", "events")]
+    for thread in threads:
+        thread.start()
+    runner.log(lease, b"its last words")  # a task runs: the job isn't at rest yet
+    runner.complete(lease.token)
+    for thread in threads:
+        thread.join(20)
+    assert b"its last words" in read["logs"]
+    assert b'"kind":"paused"' in read["events"]
+    assert b'"kind":"task_ended"' in read["events"]

@@ -23,6 +23,8 @@ MEANINGS = {
     ReasonCode.WAITING_FOR_QUOTA: "The quota of its user or group is used up for now.",
     ReasonCode.STAGING: "Its place is being prepared.",
     ReasonCode.LAUNCHER_UNREACHABLE: "It runs, and can't reach the launcher.",
+    ReasonCode.PAUSED: "Somebody paused the job.",
+    ReasonCode.FAILED_ALIKE: "The job was paused, because its first tasks failed alike.",
     ReasonCode.CANCELLED: "Somebody cancelled the job.",
     ReasonCode.REFUSED: "The cluster rejects the request for good.",
     ReasonCode.UNKNOWN: "Something else; the outside system's own words are shown.",

@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from offload.cli.at_rest import AtRest
 from offload.cli.command import Command
 from offload.cli.finish import exit_status, say_failure, summarise
 from offload.cli.follow import progress, status_line
@@ -17,7 +18,7 @@ from offload.cli.terminal import STDERR, Terminal, is_terminal
 from offload.client.collect import Collected, collect
 from offload.client.failures import choose_failed
 from offload.client.streams import wait_for_end
-from offload.errors import UsageError
+from offload.errors import PAUSED, UsageError
 from offload.model.resources import format_memory, parse_memory
 from offload.model.states import State
 from offload.wire.api import JobView, Rerun
@@ -32,19 +33,20 @@ _FACTOR: Final = re.compile(r"(\d+(?:\.\d+)?)x")
 def wait_command(*, job_id: str, quiet: bool, as_json: bool) -> int:
     """Wait for a job to end; exit with its status.
 
-    Ctrl-C ends only the waiting.
+    Ctrl-C ends only the waiting. A job that is paused and of which nothing runs won't end by itself: on a
+    terminal you are asked how to go on; elsewhere, and when it is left paused, the exit status is 123.
     """
     terminal = Terminal(quiet=quiet or (as_json and not is_terminal(STDERR)))
     with connect() as api:
-        job = api.job(job_id)
+        job, at_rest = api.job(job_id), AtRest(api, terminal, quiet=as_json)
         with status_line(api, job, terminal):
-            wait_for_end(api, job_id)
+            wait_for_end(api, job_id, at_rest=at_rest)
         job = api.job(job_id)
     if as_json:
         print_json(job)
     elif job.state is State.FAILED:
         say_failure(job, terminal)
-    return exit_status(job)
+    return PAUSED if at_rest.left else exit_status(job)
 
 
 @click.command(

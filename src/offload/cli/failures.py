@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from offload.cli.at_rest import ways_on
 from offload.cli.command import Command
 from offload.cli.shared import connect, job_argument, json_option, print_json
 from offload.cli.text import indented, number_of
@@ -80,6 +81,9 @@ def _lines(api: Api, job: JobView, causes: list[Cause]) -> Iterator[str]:
         yield f"\n… and {len(causes) - _SHOWN} more causes: offload failures {job.id} --json"
     yield ""
     yield f"All of an output: offload logs --task {causes[0].tasks[0]} {job.id}"
+    if job.is_paused:
+        yield ways_on(job)
+        return
     yield f"Run them again:   offload rerun {job.id} --failed   or only one cause: --cause 1"
 
 

@@ -20,9 +20,9 @@ from offload.cli.lines import WholeLines
 from offload.cli.news import News
 from offload.cli.pace import Pace
 from offload.cli.terminal import STDERR, STDOUT, Terminal
-from offload.cli.text import number_of, resources_text, span
+from offload.cli.text import number_of, resources_text, span, stand_of
 from offload.client.api import Api
-from offload.client.streams import follow_events, follow_logs
+from offload.client.streams import AtRest, follow_events, follow_logs
 from offload.errors import OffloadError
 from offload.model.counts import Counts
 from offload.model.growth import can_grow
@@ -49,6 +49,7 @@ def show_output(
     task: int | None = None,
     attempt: int | None = None,
     follow: bool = True,
+    at_rest: AtRest | None = None,
 ) -> None:
     """Write what the job printed to this process's stdout and stderr; with ``follow`` until it has ended.
 
@@ -59,9 +60,10 @@ def show_output(
         task: only this task's, as its raw bytes.
         attempt: only this attempt's.
         follow: whether to wait for what is still to come.
+        at_rest: decides whether to wait on while it is paused and nothing of it runs.
     """
     lines = WholeLines(prefix=terminal.out_is_terminal) if job.spec.is_array and task is None else None
-    for frame in follow_logs(api, job.id, task=task, follow=follow):
+    for frame in follow_logs(api, job.id, task=task, follow=follow, at_rest=at_rest):
         if attempt in (None, frame.attempt):
             _show(frame, terminal, lines)
     for stream, data in lines.rest() if lines else ():
@@ -156,16 +158,16 @@ def status_text(job: JobView, now: float, pace: Pace | None = None) -> str:
     """One short line on how a job stands; ``pace`` is told, and says when an array may be done."""
     parts = [f"{job.id} {job.spec.name}"]
     if job.state is State.PENDING:
-        parts.append(f"waiting {span(now - job.created)}")
+        parts.append("paused" if job.is_paused else f"waiting {span(now - job.created)}")
         if job.reason:
             parts.append(job.reason.sentence)
         return "  ".join(parts)
-    parts.append(f"{'cancelling' if job.target == 'cancelled' else job.state.value}")
+    parts.append("cancelling" if job.target == "cancelled" else stand_of(job))
     if job.started is not None:
         parts[-1] += f" {span(now - job.started)}"
     if job.spec.is_array:
-        parts += _progress(job.counts, now, pace)
-    if job.reason and job.state is State.RUNNING:  # and yet none of its tasks does
+        parts += _progress(job.counts, now, None if job.is_paused else pace)
+    if job.reason and job.state is State.RUNNING and not job.is_paused:  # and yet none of its tasks does
         parts.append(job.reason.sentence)
     parts.append(resources_text(job.spec.resources))
     return "  ".join(parts)

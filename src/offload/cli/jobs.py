@@ -8,7 +8,7 @@ import click
 
 from offload.cli.command import Command
 from offload.cli.shared import connect, json_option, print_json
-from offload.cli.text import ago, counts_text, duration_of, table
+from offload.cli.text import ago, counts_text, duration_of, stand_of, table
 from offload.model.states import State
 from offload.wire.api import JobView
 
@@ -46,7 +46,7 @@ def _row(job: JobView, now: float) -> tuple[str, ...]:
     return (
         job.id,
         job.spec.name,
-        job.state.value,
+        stand_of(job),
         tasks,
         job.spec.cluster,
         ago(job.created, now),

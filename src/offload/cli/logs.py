@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
+from offload.cli.at_rest import AtRest
 from offload.cli.command import Command
 from offload.cli.follow import show_output, status_line
 from offload.cli.shared import connect, job_argument, quiet_option
 from offload.cli.terminal import STDERR, Terminal, is_terminal
+from offload.errors import PAUSED
 
 
 @click.command(
@@ -24,12 +26,13 @@ from offload.cli.terminal import STDERR, Terminal, is_terminal
 @quiet_option()
 @click.option("--task", type=int, metavar="N", help="Only task N of an array, as its raw bytes.")
 @click.option("--attempt", type=int, metavar="N", help="Only the N-th try.")
-def logs_command(*, job_id: str, follow: bool, quiet: bool, task: int | None, attempt: int | None) -> None:
+def logs_command(*, job_id: str, follow: bool, quiet: bool, task: int | None, attempt: int | None) -> int:
     """Show what a job printed.
 
     Its stdout goes to stdout and its stderr to stderr, unchanged. With -f it is replayed from the first
-    line and continues until the job has ended; Ctrl-C ends only the watching. The output of an array is
-    written in whole lines, and on a terminal each begins with its task's index.
+    line and continues until the job has ended; Ctrl-C ends only the watching. Exit status: 0, or 123 when
+    the job was left paused. The output of an array is written in whole lines, and on a terminal each begins
+    with its task's index.
     """
     # Nothing may come between the raw bytes of a task, unless it can be erased again.
     terminal = Terminal(quiet=quiet or (task is not None and not is_terminal(STDERR)))
@@ -39,6 +42,8 @@ def logs_command(*, job_id: str, follow: bool, quiet: bool, task: int | None, at
             api.task(job_id, task)
         if not follow:
             show_output(api, job, terminal, task=task, attempt=attempt, follow=False)
-            return
+            return 0
+        at_rest = AtRest(api, terminal)
         with status_line(api, job, terminal):
-            show_output(api, job, terminal, task=task, attempt=attempt)
+            show_output(api, job, terminal, task=task, attempt=attempt, at_rest=at_rest)
+    return PAUSED if at_rest.left else 0

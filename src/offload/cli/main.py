@@ -36,6 +36,8 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Act": {
         "wait": ("act", "Wait for a job to end; exit with its status."),
         "collect": ("act", "Bring a job's results home."),
+        "pause": ("pause", "Begin no more of a job's tasks until it is resumed."),
+        "resume": ("pause", "Let a paused job go on."),
         "cancel": ("act", "End a job; what it made until then is kept."),
     },
     "Set up": {

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from offload.cli.at_rest import AtRest
 from offload.cli.command import Command
 from offload.cli.finish import CANCELLED, finish
 from offload.cli.follow import growth_told, progress, show_output, status_line
@@ -19,9 +20,9 @@ from offload.cli.terminal import Terminal
 from offload.cli.text import number_of
 from offload.client.api import Api
 from offload.client.plan import Plan, make_plan
-from offload.client.settings import KEYS, REPEATED
+from offload.client.settings import KEYS, REPEATED, YES
 from offload.client.submit import Prepared, prepare, submit
-from offload.errors import OffloadError, UsageError
+from offload.errors import PAUSED, OffloadError, UsageError
 from offload.model.resources import format_size
 from offload.wire.api import JobView
 
@@ -48,7 +49,8 @@ def _settings_options(command: click.Command) -> click.Command:
     options = [
         click.Option(
             [f"--{name}", f"set_{name.replace('-', '_')}"],
-            metavar=key.metavar,
+            metavar=key.metavar or None,
+            is_flag=not key.metavar,
             help=key.help,
             multiple=name in REPEATED,
         )
@@ -117,9 +119,12 @@ def run_command(
     with its task's index. Without a terminal, stderr also tells after 10 s why the job waits, or how far an
     array is, in lines that begin with "offload:".
 
+    When none of many tasks has succeeded and the first ten failed alike, the job is paused, and on a terminal
+    you are asked how to go on.
+
     Exit status: the script's; 128+n when signal n ended it; 124 when its time was up; 2 for a mistake in
-    what was asked; 125 when Offload failed; 130 after Ctrl-C. An array exits with the status of its first
-    failed task.
+    what was asked; 123 when the job was left paused; 125 when Offload failed; 130 after Ctrl-C. An array
+    exits with the status of its first failed task.
     """
     if not words and options["set_over"]:
         raise UsageError(
@@ -145,8 +150,8 @@ def _given(options: dict[str, Any]) -> Sequence[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for name in KEYS:
         value = options[f"set_{name.replace('-', '_')}"]
-        texts = value if isinstance(value, tuple) else () if value is None else (value,)
-        pairs += [(name, text) for text in texts]
+        texts = value if isinstance(value, tuple) else () if value in (None, False) else (value,)
+        pairs += [(name, YES if text is True else text) for text in texts]
     return pairs
 
 
@@ -171,7 +176,7 @@ def _prepare(api: Api, plan: Plan, terminal: Terminal) -> Prepared:
 
 def _run(api: Api, plan: Plan, terminal: Terminal) -> int:
     prepared = _prepare(api, plan, terminal)
-    sent = _Sent(api, terminal)
+    sent, at_rest = _Sent(api, terminal), AtRest(api, terminal)
     with Interrupts(sent.cancel) as interrupts:
         try:
             sent.job = job = submit(api, plan, prepared)
@@ -180,10 +185,12 @@ def _run(api: Api, plan: Plan, terminal: Terminal) -> int:
             if terminal.is_watched:
                 terminal.say(f"offload: {job.id} sent ({_sent_text(prepared)})", style="dim")
             with status_line(api, job, terminal), growth_told(api, job, terminal):
-                show_output(api, job, terminal)
+                show_output(api, job, terminal, at_rest=at_rest)
         except LeftEarlyError:
             interrupts.settle(_SETTLE)
             return _left(sent.job, terminal)
+    if at_rest.left:
+        return PAUSED
     return _end(api, sent.job, terminal, interrupted=interrupts.pressed)
 
 

@@ -10,6 +10,7 @@ import click
 
 from offload.cli.command import Invocation
 from offload.cli.terminal import Terminal
+from offload.cli.text import stand_of
 from offload.client.api import Api
 from offload.client.launcher import find_endpoint
 from offload.errors import OffloadError
@@ -68,7 +69,7 @@ def _complete_job(_ctx: click.Context, _param: click.Parameter, incomplete: str)
     except OffloadError:
         return []
     return [
-        CompletionItem(job.id, help=f"{job.spec.name} {job.state.value}")
+        CompletionItem(job.id, help=f"{job.spec.name} {stand_of(job)}")
         for job in jobs
         if job.id.startswith(incomplete)
     ]

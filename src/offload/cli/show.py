@@ -91,6 +91,7 @@ def _rows(
         **({"results": spec.results} if spec.results else {}),
         **({"max-running": str(spec.max_running)} if spec.max_running else {}),
         **({"fail-fast": str(spec.fail_fast)} if spec.fail_fast else {}),
+        **({"keep-going": "yes"} if spec.keep_going else {}),
         "retries": str(spec.retries),
         **({"test-preemption": format_duration(spec.test_preemption)} if spec.test_preemption else {}),
         "stdin": asked.stdin or "empty",

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import click
 
+from offload.cli.at_rest import next_steps
 from offload.cli.command import Command
 from offload.cli.shared import connect, job_argument, json_option, print_json
 from offload.cli.text import (
@@ -18,8 +19,10 @@ from offload.cli.text import (
     counts_text,
     duration_of,
     moment,
+    number_of,
     resources_text,
     span,
+    stand_of,
     state_word,
     table,
 )
@@ -41,11 +44,13 @@ _TROUBLES: Final = {
     "runner_ended": "a runner ended before it began",
     "attempt_lost": "was lost and is tried again",
     "attempt_failed": "failed and is tried again",
+    "paused": "was paused",
     "gave_up": "gave up, because enough tasks had failed (--fail-fast)",
 }
 _STEPS: Final = {
     "submitted": "submitted",
     "job_started": "began",
+    "resumed": "was resumed",
     "cancel_requested": "to be cancelled",
     "job_ended": "ended",
 }
@@ -71,7 +76,7 @@ def status_command(*, job_id: str, as_json: bool) -> None:
         tasks = list(islice(api.tasks(job_id), _SHOWN))
         usage = api.usage(job_id) if job.ended else None
     now = time.time()
-    click.echo(f"{job.id}  {job.spec.name}  {state_word(job.state.value)}")
+    click.echo(f"{job.id}  {job.spec.name}  {state_word(stand_of(job))}")
     for label, value in [*_facts(job, now), *usage_facts(usage)]:
         click.echo(f"  {label:<10} {value}")
     click.echo("\n" + _attempts_table(job, tasks, now))
@@ -90,6 +95,8 @@ def _facts(job: JobView, now: float) -> list[tuple[str, str]]:
     facts += [(label, value) for label, value in _surroundings(spec) if value]
     if job.reason:
         facts.append(("because", _reason_text(job.reason)))
+    if job.is_paused:
+        facts.append(("next", next_steps(job)))
     if spec.is_array:
         facts.append(("tasks", f"{job.counts.total}: {counts_text(job.counts)}"))
     facts.append(("submitted", f"{moment(job.created)} ({ago(job.created, now)})"))
@@ -183,7 +190,8 @@ def _attempt_cells(attempt: AttemptView, now: float) -> tuple[str, ...]:
 @click.command("why", cls=Command, examples=("offload why k7m2q9x",))
 @job_argument()
 @json_option(
-    '{"job": id, "state": state, "reason": Reason or null, "sentence": text, "history": [EventView…]}'
+    '{"job": id, "state": state, "target": target, "reason": Reason or null, "sentence": text, '
+    '"history": [EventView…]}'
 )
 def why_command(*, job_id: str, as_json: bool) -> None:
     """Say in a sentence why a job waits, failed or runs.
@@ -197,10 +205,12 @@ def why_command(*, job_id: str, as_json: bool) -> None:
         history = past_events(api, job_id, [*_TROUBLES, *_STEPS])
     sentence = explain(job, failed, time.time())
     if as_json:
-        facts = {"job": job.id, "state": job.state, "reason": job.reason, "sentence": sentence}
-        print_json({**facts, "history": history})
+        facts = {"job": job.id, "state": job.state, "target": job.target, "reason": job.reason}
+        print_json({**facts, "sentence": sentence, "history": history})
         return
     click.echo(sentence)
+    if job.is_paused:
+        click.echo(f"  {next_steps(job)}")
     if lines := history_lines(history):
         click.echo("\n" + "\n".join(lines))
 
@@ -218,6 +228,8 @@ def _event_text(event: EventView) -> str:
     what = {**_TROUBLES, **_STEPS}[event.kind]
     if event.task is not None:
         what = f"task {event.task} {what}"
+    if by := event.data.get("by"):
+        what = f"{what} by {by}"
     reason = event.data.get("reason")
     return f"{what}: {_reason_text(convert(reason, Reason))}" if reason else what
 
@@ -232,11 +244,8 @@ def explain(job: JobView, failed: TaskView | None, now: float) -> str:
     """
     name = f"{job.id} ({job.spec.name})"
     because = f" {_reason_text(job.reason)}" if job.reason else ""
-    if job.state is State.PENDING:
-        return f"{name} has been waiting for {span(now - job.created)} on {job.spec.cluster}.{because}"
-    if job.state is State.RUNNING:
-        doing = "is being cancelled; it has been" if job.target == "cancelled" else "has been"
-        return f"{name} {doing} running for {duration_of(job, now)} on {job.spec.cluster}.{because}"
+    if not job.state.is_terminal:
+        return f"{name} {_doing(job, now)}.{because}"
     if job.state is State.SUCCEEDED:
         return f"{name} succeeded after {duration_of(job, now)}."
     if job.state is State.CANCELLED:
@@ -246,3 +255,14 @@ def explain(job: JobView, failed: TaskView | None, now: float) -> str:
         share = f"{job.counts.failed} of {job.counts.total} tasks"
         return f"{name} failed: {share} did. Task {failed.index}: {first}"
     return f"{name} failed.{because}"
+
+
+def _doing(job: JobView, now: float) -> str:
+    """What an unfinished job does, as the rest of a sentence."""
+    if job.is_paused:
+        runs = f", {number_of(job.counts.running, 'task')} still running" if job.counts.running else ""
+        return f"is paused{runs}"
+    if job.state is State.PENDING:
+        return f"has been waiting for {span(now - job.created)} on {job.spec.cluster}"
+    since = f"running for {duration_of(job, now)} on {job.spec.cluster}"
+    return f"is being cancelled; it has been {since}" if job.target == "cancelled" else f"has been {since}"

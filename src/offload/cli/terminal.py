@@ -12,13 +12,16 @@ import select
 import shutil
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
+STDIN: Final = 0
 STDOUT: Final = 1
 STDERR: Final = 2
 _STYLES: Final = {"": "", "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 _ERASE: Final = b"\r\x1b[2K"
+_TICK: Final = 0.5
+"""Seconds between two looks whether a question still needs an answer."""
 BROKEN_PIPE: Final = 141
 """Exit status when nobody reads our output any more: 128 + SIGPIPE."""
 
@@ -44,6 +47,14 @@ def wants_colour(fd: int, environ: Mapping[str, str] | None = None) -> bool:
 def paint(text: str, style: str, *, colour: bool) -> str:
     """``text`` in a style, if colours are wanted."""
     return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if colour and style else text
+
+
+def _is_in_front() -> bool:
+    """Whether this process may read from its terminal; one in the background would be stopped."""
+    try:
+        return os.tcgetpgrp(STDIN) == os.getpgrp()
+    except OSError:
+        return False
 
 
 class Terminal:
@@ -88,6 +99,39 @@ class Terminal:
             line = paint(text, style, colour=self._colour).encode("utf-8", "backslashreplace")
             _write_all(STDERR, begin + line + b"\n")
             self._mid_line = False
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether somebody may be there who sees a question and can answer it."""
+        return self.err_is_terminal and is_terminal(STDIN) and _is_in_front()
+
+    def ask(self, question: str, matters: Callable[[], bool]) -> str | None:
+        """What is typed in answer to a question, in small letters; empty at the end of input.
+
+        Args:
+            question: written without a line break; no status line is drawn until it is answered.
+            matters: asked now and then while nothing is typed; once it is false, the answer is None.
+        """
+        with self._lock:
+            self._erase()
+            begin = b"\n" if self._mid_line else b""
+            _write_all(STDERR, begin + paint(question, "bold", colour=self._colour).encode())
+            self._mid_line = True
+        while not select.select([STDIN], [], [], _TICK)[0]:
+            if not matters():
+                self._break_line()
+                return None
+        answer = os.read(STDIN, 1 << 10)
+        if not answer.endswith(b"\n"):
+            self._break_line()
+        self._mid_line = False
+        return answer.decode("utf-8", "replace").strip().lower()
+
+    def _break_line(self) -> None:
+        with self._lock:
+            if self._mid_line:
+                _write_all(STDERR, b"\n")
+                self._mid_line = False
 
     def draw(self, text: str) -> None:
         """Draw the status line, if there is a terminal and no unfinished line of the script on it."""

@@ -18,6 +18,7 @@ from offload.wire.api import JobView
 STATE_STYLES: Final = {
     "pending": "yellow",
     "running": "cyan",
+    "paused": "yellow",
     "succeeded": "green",
     "failed": "red",
     "cancelled": "dim",
@@ -58,6 +59,11 @@ def _one_line(text: str) -> str:
 def state_word(state: str) -> str:
     """A state, in its colour on a terminal."""
     return paint(state, STATE_STYLES.get(state, ""), colour=wants_colour(STDOUT))
+
+
+def stand_of(job: JobView) -> str:
+    """Where a job stands, in a word: its state, or that it is paused."""
+    return "paused" if job.is_paused else job.state.value
 
 
 def ago(then: float, now: float) -> str:

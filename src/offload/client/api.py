@@ -119,6 +119,14 @@ class Api:
         """Ask for the job's end."""
         return self._call("POST", _path(job, "/cancel"), JobView)
 
+    def pause(self, job: str) -> JobView:
+        """Let nothing new of the job begin; what runs goes on to its end."""
+        return self._call("POST", _path(job, "/pause"), JobView)
+
+    def resume(self, job: str) -> JobView:
+        """Let a paused job go on."""
+        return self._call("POST", _path(job, "/resume"), JobView)
+
     def rerun(self, job: str, again: Rerun | None = None, key: str | None = None) -> JobView:
         """Submit the same spec as a new job, but for what shall be different."""
         query = urlencode({"key": key or secrets.token_hex(16)})

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from offload.client.api import Api
 from offload.errors import JobNotFinishedError, UsageError
 from offload.model.array import Array
-from offload.model.last_words import in_common
+from offload.model.failure import NO_REASON, Failure
 from offload.model.reasons import ReasonCode
 from offload.model.states import State
 from offload.wire.api import JobView, TaskView
@@ -42,12 +42,10 @@ def causes_of(tasks: Iterable[TaskView]) -> list[Cause]:
     """The causes of failed tasks, the most frequent first."""
     found: dict[tuple[ReasonCode, int | None, str], Cause] = {}
     for task in tasks:
-        code = task.reason.code if task.reason else ReasonCode.UNKNOWN
-        words = task.reason.words if task.reason else ""
-        sentence = task.reason.sentence if task.reason else "Nobody knows why."
+        why = task.reason or NO_REASON
         cause = found.setdefault(
-            (code, task.exit_status, in_common(words)),
-            Cause(code=code, exit_status=task.exit_status, sentence=sentence, words=words),
+            Failure(why, task.exit_status).kind,
+            Cause(code=why.code, exit_status=task.exit_status, sentence=why.sentence, words=why.words),
         )
         cause.tasks.append(task.index)
     return sorted(found.values(), key=lambda cause: (-len(cause.tasks), cause.tasks[0]))

@@ -200,6 +200,7 @@ def make_spec(
         warn=asked.warn,
         max_running=asked.max_running,
         fail_fast=asked.fail_fast,
+        keep_going=asked.keep_going,
         retries=asked.retries,
         env={**session_env(cluster, os.environ if environ is None else environ), **asked.env},
         stdin=stdin,

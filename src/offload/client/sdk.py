@@ -15,7 +15,7 @@ from offload.client.collect import Collected, collect
 from offload.client.plan import make_plan
 from offload.client.streams import follow_logs, wait_for_end
 from offload.client.submit import prepare, submit
-from offload.errors import UsageError
+from offload.errors import JobPausedError, UsageError
 from offload.wire.api import JobView
 from offload.wire.frames import Frame
 
@@ -39,14 +39,22 @@ class Job:
             return api.job(self.id)
 
     def logs(self, *, task: int | None = None, follow: bool = False) -> Iterator[Frame]:
-        """What it printed; with ``follow`` as it is printed, until it has ended."""
+        """What it printed; with ``follow`` as it is printed, until it has ended.
+
+        Raises:
+            JobPausedError: it is followed, and it is paused and nothing of it runs.
+        """
         with Api() as api:
-            yield from follow_logs(api, self.id, task=task, follow=follow)
+            yield from follow_logs(api, self.id, task=task, follow=follow, at_rest=_refuse_to_wait)
 
     def wait(self) -> JobView:
-        """Wait until it has ended."""
+        """Wait until it has ended.
+
+        Raises:
+            JobPausedError: it is paused and nothing of it runs.
+        """
         with Api() as api:
-            wait_for_end(api, self.id)
+            wait_for_end(api, self.id, at_rest=_refuse_to_wait)
             return api.job(self.id)
 
     def collect(self, to: Path | str | None = None) -> list[Collected]:
@@ -58,6 +66,24 @@ class Job:
         """End it; what it made until then is kept."""
         with Api() as api:
             return api.cancel(self.id)
+
+    def pause(self) -> JobView:
+        """Let nothing new of it begin; what runs goes on to its end."""
+        with Api() as api:
+            return api.pause(self.id)
+
+    def resume(self) -> JobView:
+        """Let it go on after it was paused."""
+        with Api() as api:
+            return api.resume(self.id)
+
+
+def _refuse_to_wait(job: JobView) -> bool:
+    why = job.reason.sentence if job.reason else ""
+    raise JobPausedError(
+        f"{job.id} is paused. {why}",
+        next_step=f"See offload failures {job.id}; then resume() or cancel() it.",
+    )
 
 
 def run(

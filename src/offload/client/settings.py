@@ -8,13 +8,14 @@ mistake at once.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from offload.client.directives import Directive
 from offload.errors import OffloadError, UsageError
 from offload.model.array import MAX_TASKS, Array, parse_array
+from offload.model.failure import ALIKE
 from offload.model.grid import parse_axis
 from offload.model.parameters import Axis
 from offload.model.resources import format_size, parse_cpus, parse_duration, parse_memory
@@ -54,6 +55,7 @@ class Settings:
         results: where the files of a task come home; None is the usual place.
         max_running: how many tasks may run at a time, or None.
         fail_fast: how many failed tasks end the job, or None.
+        keep_going: whether the job goes on even when its first tasks all fail alike.
         retries: how many failed attempts of one task are repeated.
         env: variables the command sees.
         image: container image; None is the cluster's own for the script's language.
@@ -84,6 +86,7 @@ class Settings:
     results: str | None = None
     max_running: int | None = None
     fail_fast: int | None = None
+    keep_going: bool = False
     retries: int = 0
     env: dict[str, str] = field(default_factory=dict)
     image: str | None = None
@@ -100,7 +103,10 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One thing that can be asked: how its text is read, and what the help says about it."""
+    """One thing that can be asked: how its text is read, and what the help says about it.
+
+    One without ``metavar`` needs no value: to name it is to say ``yes``.
+    """
 
     read: Callable[[str], Any]
     metavar: str
@@ -114,6 +120,8 @@ def _whole(text: str) -> int:
 
 
 AUTO: Final = "auto"
+YES: Final = "yes"
+_CHOICES: Final = {YES: True, "true": True, "no": False, "false": False}
 
 
 def _memory(text: str) -> int | str:
@@ -140,6 +148,12 @@ def _tasks(most: int) -> Callable[[str], int]:
         return number
 
     return read
+
+
+def _choice(text: str) -> bool:
+    if (word := text.strip().lower()) not in _CHOICES:
+        raise UsageError(f"{text!r} is neither yes nor no.", next_step="Write yes or no.")
+    return _CHOICES[word]
 
 
 def _grace(text: str) -> float:
@@ -217,6 +231,9 @@ KEYS: Final[dict[str, Key]] = {
         "N",
         "Give up once N tasks have failed.  [default: the other tasks go on, however many fail]",
     ),
+    "keep-going": Key(
+        _choice, "", f"Don't pause when none of the tasks succeeds and the first {ALIKE} fail alike."
+    ),
     "retries": Key(_whole, "N", "How often a failed task is tried again.  [default: 0]"),
     "env": Key(str, "NAME[=VALUE]", "Set a variable, or send the one that is set here. May be repeated."),
     "image": Key(_word, "IMAGE", "Container image.  [default: the cluster's for the language]"),
@@ -256,7 +273,7 @@ def merge(
     Raises:
         UsageError: any key or value isn't valid; every mistake is named.
     """
-    asked = [(item.key, item.value, f"line {item.line} of {script}") for item in directives]
+    asked = [(*_said(item), f"line {item.line} of {script}") for item in directives]
     asked += [(key, text, COMMAND_LINE) for key, text in options]
     taken = _Taken()
     for key, text, origin in asked:
@@ -264,9 +281,14 @@ def merge(
             taken.take(key, text, origin, environ)
         except UsageError as error:
             taken.mistakes.append(_at(error, key, origin))
-    if mistakes := [*taken.mistakes, *_contradictions(taken.origins)]:
+    if mistakes := [*taken.mistakes, *_contradictions(taken)]:
         raise together(mistakes)
     return taken.settings()
+
+
+def _said(item: Directive) -> tuple[str, str]:
+    bare = not item.key and item.value in KEYS and not KEYS[item.value].metavar
+    return (item.value, YES) if bare else (item.key, item.value)
 
 
 @dataclass(slots=True)
@@ -317,20 +339,25 @@ def _named(key: str, value: Any, environ: Mapping[str, str]) -> tuple[str, Any]:
     return (value.name, value) if key == "grid" else (value.partition(":")[0], value)
 
 
-def _contradictions(origins: Mapping[str, str]) -> list[UsageError]:
-    said = {key.partition(".")[0]: origin for key, origin in origins.items()}
+def _contradictions(taken: _Taken) -> Iterator[UsageError]:
+    said = {key.partition(".")[0]: origin for key, origin in taken.origins.items()}
     varying = [key for key in VARYING if key in said]
-    if len(varying) < 2:  # noqa: PLR2004  one says what the tasks are, two contradict each other
-        return []
-    where = " and ".join(
-        f"--{key}" if said[key] == COMMAND_LINE else f"{key} in {said[key]}" for key in varying
-    )
-    return [
-        UsageError(
-            f"{where} can't go together: each of them says what the tasks are.",
+    if len(varying) > 1:
+        yield UsageError(
+            f"{_places(varying, said)} can't go together: each of them says what the tasks are.",
             next_step="Keep one. A table for --params can have any combination of values, one a row.",
         )
-    ]
+    if "fail_fast" in taken.values and taken.values.get("keep_going"):
+        yield UsageError(
+            f"{_places(('fail-fast', 'keep-going'), said)} can't go together: one ends the job once some "
+            "tasks have failed, the other goes on however many fail.",
+            next_step="Keep one.",
+        )
+
+
+def _places(keys: Iterable[str], said: Mapping[str, str]) -> str:
+    """Where each of these was said."""
+    return " and ".join(f"--{key}" if said[key] == COMMAND_LINE else f"{key} in {said[key]}" for key in keys)
 
 
 def _read(key: str, text: str) -> Any:

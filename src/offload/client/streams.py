@@ -3,23 +3,28 @@
 Both streams are only ever appended to, so after a break they are opened again where they broke off: events
 after the last event's id, frames after the last frame's byte position. A stream that ends is believed only
 if the job had ended before the stream was opened; a launcher that shuts down ends its streams as well.
+
+A job that is paused and of which nothing runs may wait for a person for ever. Whoever follows one to its end
+says what happens then: the follower is asked, and goes on or leaves.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 from urllib.parse import quote, urlencode
 
 from offload.client.api import Api
 from offload.errors import LauncherUnreachableError
-from offload.wire.api import EventView
+from offload.wire.api import EventView, JobView
 from offload.wire.codec import decode
 from offload.wire.frames import Frame, Stream, decode_frames
 
 _PAUSES: Final = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds before each next try while the launcher is away; the last one goes on for ever."""
+AtRest = Callable[[JobView], bool]
+"""Told that the job is paused and nothing of it runs; whether to follow it further."""
 _SILENCE: Final = 60.0
 """Seconds without any byte after which a connection counts as lost; the launcher pings far more often."""
 
@@ -39,7 +44,13 @@ class _Pauses:
 
 
 def follow_logs(
-    api: Api, job: str, *, task: int | None = None, after: int = 0, follow: bool = True
+    api: Api,
+    job: str,
+    *,
+    task: int | None = None,
+    after: int = 0,
+    follow: bool = True,
+    at_rest: AtRest | None = None,
 ) -> Iterator[Frame]:
     """What the job printed, from the first frame; with ``follow`` until it has ended.
 
@@ -49,6 +60,7 @@ def follow_logs(
         task: only this task's.
         after: byte position to start from; positions count the frames of all tasks.
         follow: whether to wait for what is still to come.
+        at_rest: asked while it is paused and nothing of it runs; None waits for whoever resumes it.
 
     Raises:
         JobNotFoundError: no such job.
@@ -58,14 +70,16 @@ def follow_logs(
     """
     cursor, pauses, known = _Cursor(task, after), _Pauses(), False
     while True:
-        ended, known = _has_ended(api, job, pauses, known=known), True
+        view, known = _look(api, job, pauses, known=known), True
+        to_its_end = follow and not view.state.is_terminal
         try:
-            query = {**cursor.open(), "follow": str(follow and not ended).lower()}
+            flags = {"follow": to_its_end, "rest": at_rest is not None}
+            query = cursor.open() | {name: str(flag).lower() for name, flag in flags.items()}
             for frame in _frames(api, job, query):
                 pauses.reset()
                 if cursor.advance(frame):
                     yield frame
-            if ended or not follow:
+            if not to_its_end or _leaves(view, at_rest):
                 return
         except LauncherUnreachableError:
             pauses.wait()
@@ -82,15 +96,19 @@ def end_of_logs(api: Api, job: str, *, task: int, size: int) -> list[Frame]:
     return api.patiently(lambda: [*_frames(api, job, {"task": task, "tail": size})])
 
 
-def _has_ended(api: Api, job: str, pauses: _Pauses, *, known: bool) -> bool:
+def _look(api: Api, job: str, pauses: _Pauses, *, known: bool) -> JobView:
     """Ask until it is answered: a launcher elsewhere that answered before comes back, or so we hope."""
     while True:
         try:
-            return api.job(job).state.is_terminal
+            return api.job(job)
         except LauncherUnreachableError:
             if api.endpoint.places is not None or not known:
                 raise
             pauses.wait()
+
+
+def _leaves(job: JobView, at_rest: AtRest | None) -> bool:
+    return at_rest is not None and job.is_at_rest and not at_rest(job)
 
 
 class _Cursor:
@@ -128,27 +146,31 @@ def _frames(api: Api, job: str, query: dict[str, object]) -> Iterator[Frame]:
                 yield frame
 
 
-def wait_for_end(api: Api, job: str) -> None:
-    """Wait until the job has ended; raises ``JobNotFoundError``."""
-    for _ in follow_events(api, job, kinds=("job_ended",)):
+def wait_for_end(api: Api, job: str, *, at_rest: AtRest | None = None) -> None:
+    """Wait until the job has ended, or ``at_rest`` says to leave; raises ``JobNotFoundError``."""
+    for _ in follow_events(api, job, kinds=("job_ended",), at_rest=at_rest):
         pass
 
 
-def follow_events(api: Api, job: str, *, after: int = 0, kinds: Sequence[str] = ()) -> Iterator[EventView]:
+def follow_events(
+    api: Api, job: str, *, after: int = 0, kinds: Sequence[str] = (), at_rest: AtRest | None = None
+) -> Iterator[EventView]:
     """What happens to the job, from the event after ``after`` to its end; only some kinds, and the end.
+
+    While it is paused and nothing of it runs, ``at_rest`` is asked; None waits for whoever resumes it.
 
     Raises:
         JobNotFoundError: no such job.
     """
     pauses, known = _Pauses(), False
     while True:
-        ended, known = _has_ended(api, job, pauses, known=known), True
+        view, known = _look(api, job, pauses, known=known), True
         try:
-            for event in _events(api, job, after, _query(kinds, follow=True)):
+            for event in _events(api, job, after, _query(kinds, follow=True, rest=at_rest is not None)):
                 pauses.reset()
                 after = event.id
                 yield event
-            if ended:
+            if view.state.is_terminal or _leaves(view, at_rest):
                 return
         except LauncherUnreachableError:
             pauses.wait()
@@ -159,8 +181,10 @@ def past_events(api: Api, job: str, kinds: Sequence[str]) -> list[EventView]:
     return api.patiently(lambda: [*_events(api, job, 0, _query(kinds, follow=False))])
 
 
-def _query(kinds: Sequence[str], *, follow: bool) -> str:
-    return urlencode([("follow", str(follow).lower()), *(("kind", kind) for kind in kinds)])
+def _query(kinds: Sequence[str], *, follow: bool, rest: bool = False) -> str:
+    choices = {"follow": follow, "rest": rest}
+    given = [(name, str(choice).lower()) for name, choice in choices.items()]
+    return urlencode([*given, *(("kind", kind) for kind in kinds)])
 
 
 def _events(api: Api, job: str, after: int, query: str) -> Iterator[EventView]:

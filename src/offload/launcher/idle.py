@@ -1,5 +1,5 @@
 """Lets the launcher end when nobody needs it: nothing asked, nothing streamed, no job unfinished for a
-while.
+while. A paused job of which nothing runs waits for a person, who starts a launcher by asking.
 """
 
 from __future__ import annotations
@@ -47,6 +47,6 @@ class Idle:
 
     async def rest(self, limit: float) -> float:
         """Seconds until the launcher will have been idle for the limit, as far as that can be told now."""
-        if self.asking or await self._store.run(jobs.count_unfinished):
+        if self.asking or await self._store.run(jobs.count_active):
             return limit
         return self._since + limit - self._clock.monotonic()

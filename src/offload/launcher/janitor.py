@@ -66,8 +66,8 @@ class Janitor:
             await asyncio.sleep(EVERY)
 
     async def first_round_after(self) -> float:
-        """Seconds to wait at the start: a grace period when a job is unfinished, else a moment."""
-        return self._grace if await self._store.run(jobs.unfinished) else SETTLE
+        """Seconds to wait at the start: a grace period when runners may be at work, else a moment."""
+        return self._grace if await self._store.run(jobs.count_active) else SETTLE
 
     async def clean(self) -> None:
         """One round."""

@@ -104,14 +104,16 @@ class LogKeeper:
         task: int | None = None,
         tail: int | None = None,
         follow: bool = False,
+        rest: bool = False,
     ) -> AsyncIterator[bytes]:
         """Frames from a byte position on; with ``follow`` until the job has ended, with pings in between.
 
-        With ``tail`` the last ones of what there is so far, at most so many bytes, and one in any case.
+        With ``rest`` also until it is paused and nothing of it runs. With ``tail`` the last ones of what
+        there is so far, at most so many bytes, and one in any case.
         """
         kept = b""
         with self._hub.listen(f"logs:{job}", f"job:{job}") as bell:
-            ended = not follow or await self._has_ended(job)
+            ended = not follow or await self._has_ended(job, rest=rest)
             while True:
                 while data := await self._read(job, after):
                     after += len(data)
@@ -128,10 +130,11 @@ class LogKeeper:
                 rung = await bell.wait(self._ping)
                 if not rung:
                     yield _ping()
-                ended = rung != {f"logs:{job}"} and await self._has_ended(job)
+                ended = rung != {f"logs:{job}"} and await self._has_ended(job, rest=rest)
 
-    async def _has_ended(self, job: str) -> bool:
-        return (await self._store.run(jobs.get, job)).state.is_terminal
+    async def _has_ended(self, job: str, *, rest: bool) -> bool:
+        view = await self._store.run(jobs.get, job)
+        return view.state.is_terminal or (rest and view.is_at_rest)
 
     async def _read(self, job: str, at: int) -> bytes:
         file = self._files.get(job)

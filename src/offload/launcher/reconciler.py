@@ -24,12 +24,21 @@ from offload.launcher.clock import Clock, pauses
 from offload.launcher.clusters import Clusters
 from offload.launcher.hub import Hub
 from offload.launcher.tokens import Tokens
-from offload.lifecycle.job import CancelPending, FailPending, GiveUp, Release, Scale, Step, plan_all
+from offload.lifecycle.job import (
+    CancelPending,
+    FailPending,
+    GiveUp,
+    Pause,
+    Release,
+    Scale,
+    Step,
+    plan_all,
+)
 from offload.lifecycle.task import CancelRequested, Refused
 from offload.model.growth import resources_of
 from offload.model.ids import JobId, PoolId, pool_id
 from offload.model.reasons import Reason, ReasonCode
-from offload.store import jobs, pools, tasks
+from offload.store import jobs, pausing, pools, tasks
 from offload.store.engine import Store
 
 _log = logging.getLogger(__name__)
@@ -154,6 +163,8 @@ class Reconciler:
         match step:
             case GiveUp():
                 await self._store.run(jobs.give_up, job, now)
+            case Pause(reason):
+                await self._store.run(pausing.trip, job, reason, now)
             case CancelPending(reason):
                 await self._store.run(tasks.end_pending, job, CancelRequested(reason), now, size=size)
             case FailPending(reason):

@@ -209,10 +209,16 @@ def _about_limits(spec: Spec) -> Iterator[str]:
     if not 0 <= spec.grace <= MAX_GRACE:
         yield f"The grace period is from 0 to {MAX_GRACE:g} s, not {spec.grace}."
     yield from _about_warning(spec)
+    yield from _about_many(spec)
+
+
+def _about_many(spec: Spec) -> Iterator[str]:
     if not 0 <= spec.retries <= MAX_RETRIES:
         yield f"Retries are from 0 to {MAX_RETRIES}, not {spec.retries}."
     if spec.fail_fast is not None and not 1 <= spec.fail_fast <= MAX_TASKS:
         yield f"From 1 to {MAX_TASKS} failures may end a job, not {spec.fail_fast}."
+    if spec.fail_fast is not None and spec.keep_going:
+        yield "A job can't both end once some tasks have failed and keep going whatever fails."
     if spec.max_running is not None and not 1 <= spec.max_running <= MOST_RUNNING:
         yield f"From 1 to {MOST_RUNNING} tasks may run at a time, not {spec.max_running}."
 

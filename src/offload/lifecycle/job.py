@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from offload.lifecycle.breaker import why_pause
 from offload.lifecycle.task import CANCELLED_BEFORE_START
 from offload.model.counts import Counts
+from offload.model.failure import Failure
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.states import State, Target
 
@@ -54,6 +56,7 @@ class PoolFacts:
         refused: why the cluster rejects the pool for good, if it does.
         max_running: how many tasks the job lets run at a time in this pool, or None.
         fail_fast: how many failed tasks end the job, or None.
+        failures: how its first tasks failed, as long as the breaker may trip.
     """
 
     size: int = 0
@@ -66,11 +69,19 @@ class PoolFacts:
     refused: Reason | None = None
     max_running: int | None = None
     fail_fast: int | None = None
+    failures: tuple[Failure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
     """Move the target to cancelled: enough tasks have failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Move the target to paused, for this reason."""
+
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +110,7 @@ class Release:
     """Tell the backend that the pool is done."""
 
 
-Step = GiveUp | CancelPending | FailPending | Scale | Release
+Step = GiveUp | Pause | CancelPending | FailPending | Scale | Release
 
 
 def plan_all(
@@ -137,16 +148,27 @@ def plan(state: State, target: Target, counts: Counts, pool: PoolFacts) -> Step 
     if state.is_terminal:
         return None if pool.released else Release()
     gave_up = _enough_failed(counts, pool.fail_fast)
-    if gave_up and target is Target.DONE:
+    if gave_up and target is not Target.CANCELLED:
         return GiveUp()
+    if target is Target.PAUSED:
+        return _scale(counts.running, pool)
     if counts.pending and target is Target.CANCELLED:
         return CancelPending(_gave_up(counts)) if gave_up else CancelPending()
+    return _hold_back(counts, pool) or _scale(counts.pending + counts.running, pool)
+
+
+def _hold_back(counts: Counts, pool: PoolFacts) -> FailPending | Pause | None:
+    """What to do with tasks that wait if they can't run, or had better not."""
     if counts.pending and pool.refused:
         return FailPending(pool.refused)
     if counts.pending and pool.early_deaths >= MAX_EARLY_DEATHS:
         return FailPending(_no_runner_survives(pool))
-    most = MAX_RUNNERS if pool.max_running is None else pool.max_running
-    wanted = min(counts.pending + counts.running, most)
+    why = why_pause(pool.failures)
+    return Pause(why) if why else None
+
+
+def _scale(work: int, pool: PoolFacts) -> Scale | None:
+    wanted = min(work, MAX_RUNNERS if pool.max_running is None else pool.max_running)
     return None if wanted == pool.wanted else Scale(wanted)
 
 

@@ -252,7 +252,7 @@ def _refusal(task: TaskFacts, wish: Wish, reason: Reason) -> Reason:
 
 
 def _end_lost(task: TaskFacts, wish: Wish, reason: Reason) -> Decision:
-    if reason.code in OWN_DOING and wish.target is Target.DONE:
+    if reason.code in OWN_DOING and wish.target is not Target.CANCELLED:
         return _fail(task, wish, reason)
     return _lose(task, wish, reason)
 

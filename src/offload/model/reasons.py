@@ -31,6 +31,8 @@ class ReasonCode(StrEnum):
     WAITING_FOR_QUOTA = "waiting_for_quota"
     STAGING = "staging"
     LAUNCHER_UNREACHABLE = "launcher_unreachable"
+    PAUSED = "paused"
+    FAILED_ALIKE = "failed_alike"
     CANCELLED = "cancelled"
     REFUSED = "refused"
     UNKNOWN = "unknown"

@@ -46,6 +46,7 @@ class Spec:
         warn: the signal that tells the script before its time limit; None is none.
         max_running: how many of the tasks may run at a time; None is as many as the cluster has room for.
         fail_fast: how many failed tasks end the job, so that the rest is cancelled; None is none.
+        keep_going: whether the job goes on even when its first tasks all fail alike, instead of being paused.
         retries: how many failed attempts of one task are repeated.
         env: variables that the command sees, above those of the cluster.
         stdin: digest of the blob that is the standard input; None is empty input.
@@ -76,6 +77,7 @@ class Spec:
     warn: EarlyWarning | None = None
     max_running: int | None = None
     fail_fast: int | None = None
+    keep_going: bool = False
     retries: int = 0
     env: dict[str, str] = field(default_factory=dict)
     stdin: str | None = None

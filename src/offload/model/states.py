@@ -25,9 +25,13 @@ class State(StrEnum):
 
 
 class Target(StrEnum):
-    """What is wanted of a job; people and failures move the target, only the reconciler moves the state."""
+    """What is wanted of a job; people and failures move the target, only the reconciler moves the state.
+
+    ``paused``: what runs goes on to its end, and nothing else begins until somebody resumes the job.
+    """
 
     DONE = "done"
+    PAUSED = "paused"
     CANCELLED = "cancelled"
 
 

@@ -13,8 +13,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, exists, func, insert, select, update
 
 from offload.errors import BlobMissingError, JobNotFoundError
+from offload.lifecycle.breaker import may_trip
 from offload.lifecycle.job import PoolFacts, job_state
 from offload.model.counts import Counts
+from offload.model.failure import ALIKE, NO_REASON, Failure
 from offload.model.growth import can_grow
 from offload.model.ids import JobId, new_job_id, pool_id, size_of_pool
 from offload.model.reasons import Reason
@@ -27,7 +29,7 @@ from offload.wire.api import JobPage, JobView, Submission
 from offload.wire.codec import decode, encode
 
 PAGE: Final = 100
-_UNFINISHED: Final = (State.PENDING.value, State.RUNNING.value)
+UNFINISHED: Final = (State.PENDING.value, State.RUNNING.value)
 
 
 def submit(connection: Connection, submission: Submission, user: str, now: float) -> tuple[JobView, bool]:
@@ -128,12 +130,13 @@ def get(connection: Connection, job: str) -> JobView:
 
 
 def waiting_of(connection: Connection, some: Sequence[str]) -> dict[str, dict[int, Reason]]:
-    """Why pools of some jobs have no runner yet, by job and size, the smallest first."""
-    query = select(pools.c.id, pools.c.job, pools.c.waiting)
-    rows = connection.execute(query.where(pools.c.job.in_(some), pools.c.waiting.is_not(None)))
+    """Why tasks of some jobs wait, by job and size, the smallest first: a pause, or no runner yet."""
+    why = func.coalesce(jobs.c.pause, pools.c.waiting).label("why")
+    query = select(pools.c.id, pools.c.job, why).join(jobs, jobs.c.id == pools.c.job)
+    rows = connection.execute(query.where(pools.c.job.in_(some), why.is_not(None)))
     found: dict[str, dict[int, Reason]] = {}
     for row in sorted(rows, key=lambda row: size_of_pool(row.id)):
-        found.setdefault(row.job, {})[size_of_pool(row.id)] = decode(row.waiting, Reason)
+        found.setdefault(row.job, {})[size_of_pool(row.id)] = decode(row.why, Reason)
     return found
 
 
@@ -179,7 +182,7 @@ def page(
 def unfinished(connection: Connection, cluster: str | None = None) -> list[str]:
     """Ids of jobs that have work left, or a pool that isn't released, oldest first; all, or one cluster's."""
     kept = exists().where(pools.c.job == jobs.c.id, ~pools.c.released)
-    query = select(jobs.c.id).where(jobs.c.state.in_(_UNFINISHED) | kept)
+    query = select(jobs.c.id).where(jobs.c.state.in_(UNFINISHED) | kept)
     if cluster is not None:
         query = query.where(jobs.c.cluster == cluster)
     return list(connection.execute(query.order_by(jobs.c.number)).scalars())
@@ -187,7 +190,14 @@ def unfinished(connection: Connection, cluster: str | None = None) -> list[str]:
 
 def count_unfinished(connection: Connection) -> int:
     """How many jobs have work left."""
-    query = select(func.count()).select_from(jobs).where(jobs.c.state.in_(_UNFINISHED))
+    query = select(func.count()).select_from(jobs).where(jobs.c.state.in_(UNFINISHED))
+    return int(connection.execute(query).scalar_one())
+
+
+def count_active(connection: Connection) -> int:
+    """How many jobs need the launcher: those with work left, but for paused ones of which nothing runs."""
+    going_on = (jobs.c.target != Target.PAUSED) | (jobs.c.running > 0)
+    query = select(func.count()).select_from(jobs).where(jobs.c.state.in_(UNFINISHED), going_on)
     return int(connection.execute(query).scalar_one())
 
 
@@ -211,8 +221,9 @@ def give_up(connection: Connection, job: str, now: float) -> None:
 
 
 def _turn_to_cancelled(connection: Connection, job: str) -> bool:
-    moved = update(jobs).where(jobs.c.id == job, jobs.c.target == Target.DONE, jobs.c.state.in_(_UNFINISHED))
-    return bool(connection.execute(moved.values(target=Target.CANCELLED)).rowcount)
+    other = jobs.c.target != Target.CANCELLED
+    moved = update(jobs).where(jobs.c.id == job, other, jobs.c.state.in_(UNFINISHED))
+    return bool(connection.execute(moved.values(target=Target.CANCELLED, pause=None)).rowcount)
 
 
 def facts(connection: Connection, job: str) -> tuple[State, Target, Counts, tuple[PoolFacts, ...]] | None:
@@ -220,7 +231,7 @@ def facts(connection: Connection, job: str) -> tuple[State, Target, Counts, tupl
     row = connection.execute(select(jobs).where(jobs.c.id == job)).one_or_none()
     if row is None:
         return None
-    spec, left = spec_of(row), unfinished_of(connection, row)
+    spec, left, failures = spec_of(row), unfinished_of(connection, row), _first_failures(connection, row)
     found = (
         PoolFacts(
             size=size_of_pool(pool.id),
@@ -233,6 +244,7 @@ def facts(connection: Connection, job: str) -> tuple[State, Target, Counts, tupl
             refused=reason_of(pool.refused),
             max_running=spec.max_running,
             fail_fast=spec.fail_fast,
+            failures=failures,
         )
         for pool in connection.execute(select(pools).where(pools.c.job == job))
     )
@@ -245,12 +257,22 @@ def unfinished_of(connection: Connection, job: Row[Any]) -> Counter[tuple[int, S
     left = Counter({(0, State.PENDING): job.pending, (0, State.RUNNING): job.running})
     if not can_grow(spec_of(job)):
         return left
-    larger = tasks.c.state.in_(_UNFINISHED) & (tasks.c.size > 0)
+    larger = tasks.c.state.in_(UNFINISHED) & (tasks.c.size > 0)
     query = select(tasks.c.size, tasks.c.state, func.count()).where(tasks.c.job == job.id, larger)
     for size, state, count in connection.execute(query.group_by(tasks.c.size, tasks.c.state)):
         left[size, State(state)] += count
         left[0, State(state)] -= count
     return left
+
+
+def _first_failures(connection: Connection, job: Row[Any]) -> tuple[Failure, ...]:
+    """How the first tasks failed, as long as that may pause the job."""
+    if not may_trip(Target(job.target), counts_of(job), spec_of(job), tripped=job.tripped):
+        return ()
+    failed = select(tasks.c.reason, tasks.c.exit_status)
+    failed = failed.where(tasks.c.job == job.id, tasks.c.state == State.FAILED)
+    rows = connection.execute(failed.order_by(tasks.c.position).limit(ALIKE))
+    return tuple(Failure(reason_of(row.reason) or NO_REASON, row.exit_status) for row in rows)
 
 
 def move_tasks(connection: Connection, job: str, moved: Mapping[State, int], now: float) -> None:
@@ -272,7 +294,9 @@ def move_tasks(connection: Connection, job: str, moved: Mapping[State, int], now
     if state.is_terminal:
         values |= _ending(connection, row, now)
         events.record(connection, job, "job_ended", now, state=state, exit_status=values["exit_status"])
-    guarded = update(jobs).where(jobs.c.id == job, jobs.c.state.in_(_UNFINISHED))
+        if row.target == Target.PAUSED:  # nothing is left to hold back
+            values |= {"target": Target.DONE, "pause": None}
+    guarded = update(jobs).where(jobs.c.id == job, jobs.c.state.in_(UNFINISHED))
     connection.execute(guarded.values(values))
 
 

@@ -94,7 +94,7 @@ def _is_superfluous(connection: Connection, job: Row[Any], pool: PoolId) -> bool
     if State(job.state).is_terminal:
         return True
     left, size = jobs.unfinished_of(connection, job), size_of_pool(pool)
-    if left[size, State.PENDING]:
+    if left[size, State.PENDING] and Target(job.target) is not Target.PAUSED:
         return False
     wanted = pools.wanted_of(connection, pool)
     return wanted is not None and wanted <= tasks.count_holders(connection, job.id, size)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from offload.errors import StoreError
 from offload.store.schema import metadata
 
-HEAD: Final = "0006"
+HEAD: Final = "0007"
 """The newest revision in ``migrations/versions``; a test holds the two together."""
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _TURN: Final = 0x0FF10AD

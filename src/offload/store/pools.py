@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select, update
 from offload.errors import PoolReleasedError
 from offload.model.ids import PoolId, RunnerId, job_of_pool, pool_of_runner
 from offload.model.reasons import Reason
-from offload.model.states import State
+from offload.model.states import State, Target
 from offload.store import events, jobs, manifests, tasks
 from offload.store.schema import jobs as jobs_table
 from offload.store.schema import pools, runners
@@ -91,12 +91,17 @@ def ended(connection: Connection, runner: RunnerId, reason: Reason, now: float) 
         return False
     tasks.lose(connection, runner, reason, now)
     never_spoke = select(runners.c.id).where(runners.c.id == runner, runners.c.hello.is_(None))
-    if connection.execute(never_spoke).first() is not None:
+    if connection.execute(never_spoke).first() is not None and not _is_paused(connection, pool):
         words = reason.words or reason.sentence
         events.record(connection, job_of_pool(pool), "runner_ended", now, runner=runner, reason=reason)
         early = update(pools).where(pools.c.id == pool)
         connection.execute(early.values(early_deaths=pools.c.early_deaths + 1, last_words=words))
     return True
+
+
+def _is_paused(connection: Connection, pool: PoolId) -> bool:
+    """Whether runners that have not begun are given up on purpose."""
+    return bool(jobs.row_of(connection, job_of_pool(pool)).target == Target.PAUSED)
 
 
 def speaks(connection: Connection, runner: RunnerId, now: float) -> str:

@@ -26,6 +26,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    false,
 )
 
 NAMING: Final = {
@@ -69,6 +70,8 @@ jobs = Table(
     Column("started", Float),
     Column("ended", Float),
     Column("results_removed", Boolean, nullable=False),
+    Column("pause", Text),  # why nothing new begins; NULL unless that is the target
+    Column("tripped", Boolean, nullable=False, server_default=false()),  # the breaker has paused it once
     Index(None, "state", "number"),
 )
 

@@ -40,8 +40,9 @@ def counts_of(row: Row[Any]) -> Counts:
 
 
 def job_view(row: Row[Any], waiting: Mapping[int, Reason]) -> JobView:
-    """A job; ``waiting`` is why its pools have no runner yet, by size."""
+    """A job; ``waiting`` is why its tasks wait, by size."""
     waits = row.pending and not row.running
+    why = next(iter(waiting.values()), None) if waits else reason_of(row.reason)
     return JobView(
         id=row.id,
         user=row.user,
@@ -50,7 +51,7 @@ def job_view(row: Row[Any], waiting: Mapping[int, Reason]) -> JobView:
         target=Target(row.target),
         counts=counts_of(row),
         created=row.created,
-        reason=next(iter(waiting.values()), None) if waits else reason_of(row.reason),
+        reason=reason_of(row.pause) or why,
         exit_status=row.exit_status,
         started=row.started,
         ended=row.ended,
@@ -61,7 +62,7 @@ def job_view(row: Row[Any], waiting: Mapping[int, Reason]) -> JobView:
 def task_view(
     row: Row[Any], attempts: tuple[AttemptView, ...], waiting: Mapping[int, Reason], *, removed: bool
 ) -> TaskView:
-    """A task with its attempts; ``waiting`` is why pools have no runner yet, by size."""
+    """A task with its attempts; ``waiting`` is why the tasks of its job wait, by size."""
     waits = waiting.get(row.size) if row.state == State.PENDING else None
     return TaskView(
         index=row.task,

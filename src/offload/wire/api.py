@@ -59,7 +59,7 @@ class JobView:
         spec: what was asked.
         state: where it stands.
         target: what is wanted of it.
-        reason: why it failed; while none of its tasks runs, why it waits.
+        reason: why it failed or is paused; while none of its tasks runs, why it waits.
         exit_status: once ended: 0, or the status of its first failed task.
         counts: its tasks by state.
         created: when it was submitted.
@@ -82,6 +82,16 @@ class JobView:
     ended: float | None = None
     results_expire: float | None = None
     results_removed: bool = False
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing new of it begins until somebody resumes it."""
+        return self.target is Target.PAUSED
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether it is paused and nothing of it runs any more."""
+        return self.is_paused and not self.counts.running
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,8 +184,8 @@ class EventView:
         at: when.
         kind: ``submitted``, ``waiting``, ``task_started``, ``task_ended``, ``tasks_ended`` (all that had not
             begun), ``task_returned`` (a runner gave it back unbegun), ``attempt_lost``, ``attempt_failed``,
-            ``runner_ended`` (before it began), ``cancel_requested``, ``gave_up`` (enough had failed),
-            ``job_started``, ``job_ended``, ``results_removed``.
+            ``runner_ended`` (before it began), ``paused``, ``resumed``, ``cancel_requested``, ``gave_up``
+            (enough had failed), ``job_started``, ``job_ended``, ``results_removed``.
         task: which task, if it is about one.
         data: facts by kind, for example ``state``, ``reason``, ``attempt``.
     """

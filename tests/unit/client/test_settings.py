@@ -27,7 +27,7 @@ def test_every_key_can_be_a_directive():
         "cpus": "0.5", "memory": "1Gi", "gpus": "2", "time": "2h", "grace": "0", "retries": "1",
         "max-running": "5",
         "memory-growth": "2",
-        "fail-fast": "3",
+        "fail-fast": "3", "keep-going": "no",
         "warn": "INT@5m",
         "env": "A=1", "name": "n", "on": "local", "stdin": "in.txt", "size-limit": "1GB",
         "image": "rocker/r-ver:4.4", "profile": "gpu", "mount": "data:/data", "queue": "night",
@@ -121,3 +121,27 @@ def test_a_number_of_tasks_is_refused_only_where_the_launcher_would_refuse_it(ke
             merge([], [(key, text)], {})
         assert f"--{key}: {text} can't be a number of tasks" in caught.value.sentence
         assert caught.value.next_step == f"Write 1 to {most}."
+
+
+@pytest.mark.parametrize(("text", "value"), [("yes", True), ("True", True), ("no", False), ("false", False)])
+def test_whether_to_keep_going_is_said_with_yes_or_no(text, value):
+    assert merge([Directive(1, "keep-going", text)], [], {}).keep_going is value
+    assert merge([Directive(1, "", "keep-going")], [("keep-going", text)], {}).keep_going is value
+    with pytest.raises(UsageError, match="neither yes nor no"):
+        merge([], [("keep-going", "maybe")], {})
+
+
+def test_keep_going_alone_is_a_directive_and_another_word_is_none():
+    settings = merge([Directive(4, "", "keep-going")], [], {}, script="fit.R")
+    assert (settings.keep_going, settings.origins) == (True, {"keep-going": "line 4 of fit.R"})
+    with pytest.raises(UsageError, match="'cpus' is not of the form key=value"):
+        merge([Directive(4, "", "cpus")], [], {})
+
+
+def test_a_job_can_not_both_fail_fast_and_keep_going():
+    with pytest.raises(UsageError) as caught:
+        merge([Directive(2, "fail-fast", "3")], [("keep-going", "yes")], {}, script="fit.R")
+    assert caught.value.sentence.startswith(
+        "fail-fast in line 2 of fit.R and --keep-going can't go together: "
+    )
+    assert merge([Directive(2, "fail-fast", "3")], [("keep-going", "no")], {}).fail_fast == 3

@@ -12,6 +12,7 @@ from offload.launcher.clock import pauses
 from offload.launcher.hub import Hub
 from offload.launcher.idle import Idle
 from offload.launcher.tokens import Tokens
+from offload.store import pausing
 
 
 async def test_a_ring_between_reading_and_waiting_is_heard():
@@ -107,3 +108,15 @@ async def test_background_work_is_over_after_closing():
     assert not await finished(task)
     await background.aclose()
     assert task.cancelled()
+
+
+async def test_a_paused_job_keeps_no_launcher_alive(parts):
+    clock = SetClock()
+    idle = Idle(parts.store, clock, 100.0)
+    job = (await parts.submit("1-2")).id
+    await parts.store.run(pausing.request_pause, job, "ada", 1.0)
+    clock.pass_(60)
+    assert await idle.rest(100) == 40
+    assert await parts.janitor.first_round_after() < 5 * 60
+    await parts.store.run(pausing.request_resume, job, "ada", 2.0)
+    assert await idle.rest(100) == 100

@@ -15,7 +15,7 @@ from offload.model.outcome import Outcome
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.resources import Resources
 from offload.model.states import State
-from offload.store import jobs, pools, tasks
+from offload.store import jobs, pausing, pools, tasks
 from offload.wire.runner_protocol import PROTOCOL_VERSION, Completion, Hello
 
 
@@ -181,3 +181,23 @@ async def test_a_pool_whose_step_fails_says_so_and_holds_up_no_other(parts):
     while await parts.reconciler.step(job):
         pass
     assert await parts.store.run(jobs.waiting_of, [job]) == {}
+
+
+async def test_a_job_whose_tasks_fail_alike_is_paused_and_its_runners_are_given_up(parts):
+    job = (await parts.submit("1-100")).id
+    runner = await parts.hello(job)
+    await parts.reconciler.step(job)
+    leases = (await parts.lease(runner, 12)).leases
+    failed = Outcome(exit_status=3)
+    told = tuple(Completion(token=lease.token, outcome=failed) for lease in leases)
+    await parts.lease(runner, completions=told)
+    while await parts.reconciler.step(job):
+        pass
+    view = await parts.job(job)
+    assert (view.target, view.is_at_rest, view.reason.code) == ("paused", True, ReasonCode.FAILED_ALIKE)
+    assert [wanted for _, wanted in parts.backend.scaled] == [64, 0]
+    assert not parts.backend.released
+    await parts.store.run(pausing.request_resume, job, "ada", 9.0)
+    while await parts.reconciler.step(job):
+        pass
+    assert [wanted for _, wanted in parts.backend.scaled] == [64, 0, 64]

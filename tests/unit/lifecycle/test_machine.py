@@ -1,8 +1,8 @@
 """Any interleaving of what runners, people and backends do, on the real store.
 
 A model beside the store remembers what must hold: a task reaches one terminal state and keeps it, no task is
-lost, every completion counts once and only while its lease is held, the job's counters add up, and a task
-that ran out of memory runs in the next size and nowhere else.
+lost, every completion counts once and only while its lease is held, the job's counters add up, a task that
+ran out of memory runs in the next size and nowhere else, and a paused job begins nothing.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from offload.model.ids import pool_id, pool_of_runner, runner_id, size_of_pool
 from offload.model.outcome import Outcome
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.resources import Resources
-from offload.model.states import State
-from offload.store import events, jobs, pools, tasks
+from offload.model.states import State, Target
+from offload.store import events, jobs, pausing, pools, tasks
 from offload.store.engine import Store
 from offload.wire.runner_protocol import Completion
 
@@ -43,6 +43,7 @@ OUTCOMES = st.sampled_from(
     ]
 )
 GONE = Reason(code=ReasonCode.RUNNER_LOST, sentence="Gone.")
+ALIKE = Reason(code=ReasonCode.FAILED_ALIKE, sentence="Alike.")
 
 
 def holds(connection, token):
@@ -65,6 +66,7 @@ class Interleavings(RuleBasedStateMachine):
         self.now = 1.0
         self.given: dict[str, tuple[int, tuple[int, int]]] = {}
         self.ended: dict[int, State] = {}
+        self.begun_when_paused: int | None = None
 
     def teardown(self):
         self.store.close()
@@ -73,6 +75,9 @@ class Interleavings(RuleBasedStateMachine):
     def do(self, work, *args, **kwargs):
         self.now += 1.0
         return self.store.run_now(work, *args, **kwargs)
+
+    def told(self, kind):
+        return [event for event in self.do(events.read, job=self.job) if event.kind == kind]
 
     def runner(self, which):
         size, number = which
@@ -140,6 +145,26 @@ class Interleavings(RuleBasedStateMachine):
             return
         assert not self.do(jobs.get, self.job).state.is_terminal
 
+    @rule(by_breaker=st.booleans())
+    def pause(self, by_breaker):
+        before = self.do(jobs.get, self.job)
+        tripped = any(event.data["reason"]["code"] == "failed_alike" for event in self.told("paused"))
+        if by_breaker:
+            self.do(pausing.trip, self.job, ALIKE, self.now)
+        else:
+            self.do(pausing.request_pause, self.job, "ada", self.now)
+        after = self.do(jobs.get, self.job)
+        free = before.target is Target.DONE and not before.state.is_terminal
+        moves = free and not (by_breaker and (tripped or before.counts.succeeded))
+        assert after.target is (Target.PAUSED if moves else before.target)
+
+    @rule()
+    def resume(self):
+        before = self.do(jobs.get, self.job)
+        after = self.do(pausing.request_resume, self.job, "ada", self.now)
+        assert after.target is (Target.DONE if before.is_paused else before.target)
+        self.begun_when_paused = None
+
     @rule()
     def cancel(self):
         self.do(jobs.request_cancel, self.job, self.now)
@@ -199,6 +224,23 @@ class Interleavings(RuleBasedStateMachine):
         assert {size for size, _ in left} <= {pool.size for pool in known}
         listed = self.do(jobs.page).jobs
         assert [job.id for job in listed] == self.do(jobs.unfinished) == [self.job]
+
+    @invariant()
+    def a_paused_job_begins_nothing_and_says_why(self):
+        if not hasattr(self, "job"):
+            return
+        view = self.do(jobs.get, self.job)
+        found = self.do(tasks.page, self.job).tasks
+        begun = sum(len(task.attempts) for task in found)
+        if not view.is_paused:
+            self.begun_when_paused = None
+            return
+        assert not view.state.is_terminal
+        waiting = {task.reason for task in found if task.state is State.PENDING}
+        assert waiting <= {view.reason}
+        assert view.reason.code in (ReasonCode.PAUSED, ReasonCode.FAILED_ALIKE)
+        assert self.begun_when_paused is None or begun <= self.begun_when_paused
+        self.begun_when_paused = begun
 
     @invariant()
     def every_end_was_told_once(self):

@@ -27,6 +27,7 @@ RUNNING = TaskFacts(state=State.RUNNING, attempts=1, token="t")
 CANCEL = CancelRequested(CANCELLED_BEFORE_START)
 DONE = Wish()
 CANCELLED = Wish(target=Target.CANCELLED)
+PAUSED = Wish(target=Target.PAUSED)
 GONE = Reason(code=ReasonCode.RUNNER_LOST, sentence="The runner is gone.")
 
 
@@ -196,3 +197,12 @@ def test_an_end_without_a_reason_gets_one_that_tells_the_status():
     decision = decide(RUNNING, DONE, ended(3))
     assert (decision.reason.code, "status 3" in decision.reason.sentence) == (ReasonCode.EXIT, True)
     assert decide(RUNNING, DONE, ended(None)).reason.code is ReasonCode.UNKNOWN
+
+
+def test_a_pause_only_keeps_tasks_from_beginning():
+    assert decide(TaskFacts(), PAUSED, Granted("t")) is None
+    once_more = Wish(target=Target.PAUSED, retries=1)
+    memory = Reason(code=ReasonCode.OUT_OF_MEMORY, sentence="Too much.")
+    for event in (ended(0), ended(1), Lost("t", GONE), Lost("t", memory)):
+        for paused, wanted in ((PAUSED, DONE), (once_more, Wish(retries=1))):
+            assert decide(RUNNING, paused, event) == decide(RUNNING, wanted, event)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from offload.backends.local.pool import LocalPool, LocalRunner
+from offload.backends.local.pool import LocalPool, LocalRunner, restore
 from offload.backends.local.state import Admitted, Over, PoolFiles, Wish
 from offload.model.observation import Phase
 from offload.model.resources import Resources
@@ -37,3 +39,29 @@ def test_a_pool_with_more_runners_than_are_wanted_asks_for_none(tmp_path) -> Non
     pool.runners |= {number: LocalRunner(number, Admitted(at=1.0)) for number in range(3)}
     assert pool.request(now=100.0) is None
     assert len(pool.alive()) == 3
+
+
+@pytest.mark.parametrize("left", [(), ("token",)])
+def test_what_a_killed_launcher_left_of_a_pool_without_a_wish_is_removed(tmp_path, left) -> None:
+    directory = tmp_path / "k7m2q9x-0"
+    directory.mkdir()
+    for name in left:
+        (directory / name).write_text("secret")
+    assert restore(PoolFiles(directory)) is None
+    assert not directory.exists()
+
+
+def test_the_wish_of_a_pool_goes_last(tmp_path, monkeypatch) -> None:
+    pool = _pool(tmp_path / "k7m2q9x-0", wanted=1)
+    pool.files.write_wish(pool.wish, "secret")
+    seen: list[list[str]] = []
+    unlink = os.unlink
+
+    def note(path, *args, **kwargs):
+        seen.append(sorted(one.name for one in pool.files.directory.iterdir()))
+        unlink(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "unlink", note)
+    pool.files.remove()
+    assert seen == [["token", "wish.json"], ["wish.json"]]
+    assert not pool.files.directory.exists()

@@ -113,9 +113,15 @@ def _useless(admitted: Admitted, over: Over) -> bool:
 
 
 def restore(files: PoolFiles) -> LocalPool | None:
-    """The pool as it was left; None when there is no wish, so nothing was started for it."""
+    """The pool as it was left; None when there is no wish, so nothing was started for it, or nothing is left.
+
+    A launcher that died just before its first wish, or just after the last file of a removal, leaves a
+    directory that speaks of nothing.
+    """
     wish = files.wish()
     if wish is None:
+        if not files.numbers():
+            files.remove()
         return None
     pool = LocalPool(files, wish)
     for number in files.numbers():

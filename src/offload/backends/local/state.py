@@ -127,6 +127,7 @@ class PoolFiles:
         """Forget the pool; the wish goes last, so that an interrupted removal is taken up again."""
         for one in (self.directory / "runners", self.checkpoints):
             remove_tree(one)
+        self.token.unlink(missing_ok=True)
         remove_tree(self.directory)
 
 

@@ -23,7 +23,7 @@ from offload.server.api.parameters import (
     WithResults,
 )
 from offload.server.problems import problems
-from offload.store import jobs, tasks, usage
+from offload.store import jobs, pausing, tasks, usage
 from offload.wire.api import JobPage, JobView, Rerun, TaskPage, TaskView, UsageView
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -103,6 +103,22 @@ async def cancel(job: JobId, launcher: Here) -> JobView:
     """Moves the target: running tasks get their grace period, and what they made comes home. Idempotent."""
     view = await launcher.store.run(jobs.request_cancel, job, launcher.clock.now())
     launcher.hub.job_changed(job, desk=True)
+    return _shown(launcher, view)
+
+
+@router.post("/{job}/pause", responses=problems(404), summary="Pause a job")
+async def pause(job: JobId, launcher: Here, user: Person) -> JobView:
+    """Nothing new begins; what runs goes on to its end. A job that has ended stays so. Idempotent."""
+    view = await launcher.store.run(pausing.request_pause, job, user, launcher.clock.now())
+    launcher.hub.job_changed(job)
+    return _shown(launcher, view)
+
+
+@router.post("/{job}/resume", responses=problems(404), summary="Resume a paused job")
+async def resume(job: JobId, launcher: Here, user: Person) -> JobView:
+    """It goes on, whoever or whatever paused it. One that isn't paused stays as it is. Idempotent."""
+    view = await launcher.store.run(pausing.request_resume, job, user, launcher.clock.now())
+    launcher.hub.job_changed(job, idle=True)
     return _shown(launcher, view)
 
 

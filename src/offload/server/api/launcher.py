@@ -27,7 +27,7 @@ async def get_launcher(launcher: Here) -> LauncherView:
 @router.post("/launcher/stop", status_code=202, responses=problems(409), summary="End the launcher")
 async def stop(launcher: Here, *, force: Force = False) -> None:
     """Runners go on either way, and the next launcher takes up where this one stopped."""
-    unfinished = await launcher.store.run(jobs.count_unfinished)
+    unfinished = await launcher.store.run(jobs.count_active)
     if unfinished and not force:
         raise LauncherBusyError(
             f"{unfinished} {'job is' if unfinished == 1 else 'jobs are'} unfinished.",

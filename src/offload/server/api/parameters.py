@@ -81,6 +81,10 @@ WithResults = Annotated[Choice, Query(description="Only tasks that made files.")
 After = Annotated[Whole | None, Query(ge=0, le=MAX_INDEX, description="`next` of the previous page.")]
 Limit = Annotated[Whole, Query(ge=1, le=1000, description="At most so many.")]
 Follow = Annotated[Choice, Query(description="Whether to wait for what is still to come.")]
+ToRest = Annotated[
+    Choice,
+    Query(alias="rest", description="Whether a job that is paused and of which nothing runs is an end."),
+]
 Kinds = Annotated[
     tuple[Annotated[str, Field(max_length=200, pattern=_TEXT)], ...],
     Query(alias="kind", max_length=20, description="Only events of these kinds."),

@@ -1,7 +1,8 @@
 """What happens and what is printed, as it comes.
 
 Both streams are read from what is kept, so a reader that comes back with the last event's id, or the last
-byte's position, misses nothing. They end by themselves once the job has, and when the launcher ends.
+byte's position, misses nothing. They end by themselves once the job has, and when the launcher ends; if that
+is asked for, also while the job is paused and nothing of it runs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,16 @@ from offload.errors import ResultsGoneError
 from offload.launcher.hub import EVENTS
 from offload.launcher.launcher import Launcher
 from offload.server.access import Here
-from offload.server.api.parameters import Follow, JobId, Kinds, LastEvent, OfTask, Position, Tail
+from offload.server.api.parameters import (
+    Follow,
+    JobId,
+    Kinds,
+    LastEvent,
+    OfTask,
+    Position,
+    Tail,
+    ToRest,
+)
 from offload.server.problems import problems
 from offload.store import events, jobs, tasks
 from offload.wire.api import FRAMES_TYPE, EventView
@@ -53,11 +63,18 @@ _FRAMES: Final[dict[int | str, dict[str, Any]]] = {
     summary="Follow what happens to a job",
 )
 async def job_events(
-    job: JobId, launcher: Here, *, follow: Follow = True, kinds: Kinds = (), last: LastEvent = 0
+    job: JobId,
+    launcher: Here,
+    *,
+    follow: Follow = True,
+    rest: ToRest = False,
+    kinds: Kinds = (),
+    last: LastEvent = 0,
 ) -> StreamingResponse:
     """Every event after `Last-Event-ID`, or those of some kinds. Ends after `job_ended`."""
     view = await launcher.store.run(jobs.get, job)
-    told = _tell(launcher, job, last, follow=follow and not view.state.is_terminal, kinds=kinds)
+    follow = follow and not view.state.is_terminal
+    told = _tell(launcher, job, last, follow=follow, rest=rest, kinds=kinds)
     return StreamingResponse(told, media_type=_SSE)
 
 
@@ -73,7 +90,13 @@ async def all_events(launcher: Here, *, follow: Follow = True, last: LastEvent =
 
 
 async def _tell(
-    launcher: Launcher, job: str | None, after: int, *, follow: bool, kinds: Sequence[str] = ()
+    launcher: Launcher,
+    job: str | None,
+    after: int,
+    *,
+    follow: bool,
+    rest: bool = False,
+    kinds: Sequence[str] = (),
 ) -> AsyncIterator[bytes]:
     wanted = {*kinds, _END} if kinds else set()
     with launcher.hub.listen(EVENTS if job is None else f"job:{job}") as bell:
@@ -89,6 +112,8 @@ async def _tell(
             if len(batch) == _BATCH:
                 continue
             if not follow or launcher.hub.stopping:
+                return
+            if rest and job and (await launcher.store.run(jobs.get, job)).is_at_rest:
                 return
             if not await bell.wait(PING):
                 yield b": still here\n\n"
@@ -112,6 +137,7 @@ async def logs(
     after: Position = 0,
     tail: Tail = None,
     follow: Follow = False,
+    rest: ToRest = False,
 ) -> StreamingResponse:
     """Frames from a byte position on, of all tasks or of one; with `follow` until the job has ended."""
     view = await launcher.store.run(jobs.get, job)
@@ -120,5 +146,5 @@ async def logs(
     if task is not None:
         await launcher.store.run(tasks.get, job, task)
     await launcher.logs.check(job, after)
-    frames = launcher.logs.read(job, after=after, task=task, tail=tail, follow=follow)
+    frames = launcher.logs.read(job, after=after, task=task, tail=tail, follow=follow, rest=rest)
     return StreamingResponse(frames, media_type=FRAMES_TYPE)
