@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import pytest
 
+from fakes.person import wait_until
 from fakes.service import MANIFEST, SCRIPT, SNAPSHOT, caught
 from offload.errors import (
     BlobCorruptError,
@@ -21,6 +23,7 @@ from offload.model.manifest import Entry, Kind, Manifest, digest_of
 from offload.store import manifests
 from offload.wire.blob_client import HttpBlobs
 from offload.wire.encoding import decoded, encode_bytes
+from offload.wire.packs import encode_pack
 
 BIG = os.urandom(5 << 20) + bytes(5 << 20)
 
@@ -54,6 +57,42 @@ def test_a_pack_that_breaks_off_is_refused(service, blobs):
     with service.connect() as connection:
         error = caught(lambda: connection.request("PUT", "/v1/blobs", b"\0" * 20))
     assert type(error) is ProtocolError
+
+
+def test_a_pack_that_is_refused_early_is_taken_off_the_connection(service):
+    pack = b"".join(
+        encode_pack([Blob(digest_of(b"x"), Codec.RAW, (BIG,)), encode_bytes(digest_of(BIG), BIG)])
+    )
+    with service.connect() as connection:
+        error = caught(lambda: connection.request("PUT", "/v1/blobs", pack))
+        assert type(error) is BlobCorruptError
+        assert HttpBlobs(connection, "/v1").missing([SNAPSHOT]) == {SNAPSHOT}
+        caught(lambda: connection.request("PUT", "/v1/jobs/blobs", BIG))  # where nobody takes it
+        assert HttpBlobs(connection, "/v1").missing([SNAPSHOT]) == {SNAPSHOT}
+
+
+def test_of_a_client_that_goes_away_the_whole_blobs_are_kept(service, blobs):
+    small, large = digest_of(SCRIPT), digest_of(BIG)
+    pack = b"".join(encode_pack([Blob(small, Codec.RAW, (SCRIPT,)), Blob(large, Codec.RAW, (BIG,))]))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(service.socket))
+        client.sendall(b"PUT /v1/blobs HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(pack))
+        client.sendall(pack[: len(pack) // 2])
+    wait_until(lambda: blobs.missing([small, large]) == {large})
+
+
+def test_a_client_may_ask_before_it_sends_a_pack(service, blobs):
+    pack = b"".join(encode_pack([encode_bytes(digest_of(SCRIPT), SCRIPT)]))
+    with socket.socket(socket.AF_UNIX) as client, client.makefile("rb") as answer:
+        client.connect(str(service.socket))
+        client.sendall(
+            b"PUT /v1/blobs HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+            % len(pack)
+        )
+        assert answer.readline() == b"HTTP/1.1 100 Continue\r\n"
+        client.sendall(pack)
+        assert (answer.readline(), answer.readline()) == (b"\r\n", b"HTTP/1.1 204 No Content\r\n")
+    assert blobs.missing([digest_of(SCRIPT)]) == set()
 
 
 def test_a_manifest_needs_its_blobs(blobs):

@@ -37,6 +37,10 @@ class Blob:
 class BlobSink(Protocol):
     """Takes blobs and manifests. Putting what is there already is no error."""
 
+    @property
+    def is_near(self) -> bool:
+        """Whether sending costs little more than asking, because it is on this machine."""
+
     def missing(self, digests: Sequence[str]) -> set[str]:
         """Which of these aren't there."""
 

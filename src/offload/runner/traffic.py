@@ -18,11 +18,13 @@ class Blobs:
     Attributes:
         bytes_in: of blobs fetched.
         bytes_out: of blobs and manifests sent.
+        is_near: whether the launcher is on this machine.
     """
 
     def __init__(self, connection: Connection, patience: Patience) -> None:
         self._blobs = HttpBlobs(connection, PREFIX)
         self._patience = patience
+        self.is_near = self._blobs.is_near
         self.bytes_in = 0
         self.bytes_out = 0
 

@@ -17,6 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from offload.errors import LauncherBusyError, SettingsError
+from offload.server.bodies import Protocol
 
 _PATIENCE: Final = 5.0
 """Seconds for which a launcher that is just ending is waited for."""
@@ -99,7 +100,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=Protocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -2,6 +2,11 @@
 
 Nearly all files of a working directory are small. They are read once, and while one batch travels and is
 stored the next is read and hashed, so a first snapshot takes about as long as the slower of the two sides.
+
+A launcher that lacks all of one batch probably lacks all of the next. On this machine, asking about a batch
+takes a fifth of the time of sending it, and the launcher does nothing else meanwhile; so the next batch is
+sent without a question, two after the next such answer, then four. What travels in vain is at most about as
+much as what was new before it.
 """
 
 from __future__ import annotations
@@ -89,6 +94,7 @@ class SmallFiles:
         self._meter = meter
         self._batch: dict[str, bytes] = {}
         self._size = 0
+        self._trust = self._unasked = 0
         self._batches: queue.Queue[tuple[dict[str, bytes], int] | None] = queue.Queue(1)
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
@@ -141,12 +147,22 @@ class SmallFiles:
                 self._error = error
 
     def _send(self, batch: dict[str, bytes], size: int) -> None:
-        missing = self._sink.missing(list(batch))
+        missing = self._missing([digest for digest in batch if digest not in self.there])
         if missing:
             new = (Blob(digest, Codec.RAW, (data,)) for digest, data in batch.items() if digest in missing)
             self.bytes_sent += self._sink.put(new)
         self.there.update(batch)
         self._meter.advance(size)
+
+    def _missing(self, digests: list[str]) -> set[str]:
+        """What of a batch is to be sent."""
+        if self._unasked:
+            self._unasked -= 1
+            return set(digests)
+        missing = self._sink.missing(digests)
+        all_new = self._sink.is_near and len(missing) == len(digests)
+        self._unasked = self._trust = max(1, 2 * self._trust) if all_new else 0
+        return missing
 
 
 def send_files(root: bytes, files: Mapping[str, Node], sink: BlobSink, meter: Meter | None = None) -> int:

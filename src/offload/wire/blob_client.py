@@ -28,12 +28,15 @@ class HttpBlobs:
 
     While blobs are being fetched, the connection is busy. Errors are those of the launcher, and
     ``LauncherUnreachableError`` when it goes away; each call may then be repeated.
+
+    Attributes:
+        is_near: whether the launcher is on this machine.
     """
 
     def __init__(self, connection: Connection, prefix: str) -> None:
         self._connection = connection
         self._prefix = prefix
-        self._is_remote = not connection.address.startswith("unix:")
+        self.is_near = connection.address.startswith("unix:")
 
     def missing(self, digests: Sequence[str]) -> set[str]:
         """Which of these the launcher lacks."""
@@ -52,7 +55,7 @@ class HttpBlobs:
                 sent += sum(map(len, parts))
                 yield parts
 
-        pack = pack_parts(map(compressed, blobs) if self._is_remote else blobs)
+        pack = pack_parts(blobs if self.is_near else map(compressed, blobs))
         try:
             self._request("PUT", "/blobs", counted(pack), content_type=PACK_TYPE).read()
         except BaseException:
@@ -106,7 +109,7 @@ class HttpBlobs:
                 )
 
     def _some(self, waiting: dict[str, None]) -> Iterator[Blob]:
-        path = "/blobs/fetch?compressed=true" if self._is_remote else "/blobs/fetch"
+        path = "/blobs/fetch" if self.is_near else "/blobs/fetch?compressed=true"
         answer = self._request("POST", path, encode(Digests(digests=tuple(waiting))))
         whole = False
         try:

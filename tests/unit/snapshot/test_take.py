@@ -366,6 +366,29 @@ def test_many_batches_of_small_files_travel_each_content_once(take, launcher, tm
     assert describe(tmp_path / "out") == describe(home)
 
 
+def test_a_launcher_that_lacks_everything_is_asked_ever_less_often_on_this_machine(tmp_path):
+    home = tmp_path / "home"
+    make(home, {f"f{number:03}": os.urandom(1_000_000) for number in range(72)})
+    asked = {}
+    for network in (False, True):
+        with blob_launcher(tmp_path / f"launcher-{network}", network=network) as launcher:
+            take_snapshot(home, cache_dir=tmp_path / f"cache-{network}", sink=launcher.connect())
+            asked[network] = [call for call in launcher.calls if call.endswith("/blobs/missing")]
+            assert sum(call == "PUT /v1/blobs" for call in launcher.calls) == 8
+    assert (len(asked[False]), len(asked[True])) == (3, 8)
+
+
+def test_what_the_launcher_has_travels_in_vain_no_longer_than_something_was_new(take, launcher, tmp_path):
+    known = {f"known{number:02}": os.urandom(1_000_000) for number in range(27)}
+    make(tmp_path / "first", known)
+    take(tmp_path / "first")
+    make(tmp_path / "second", {f"f{number}": os.urandom(1_000_000) for number in range(9)} | known)
+    snapshot = take(tmp_path / "second")
+    assert 18_000_000 < snapshot.bytes_sent < 18_020_000
+    check_out(snapshot.manifest, launcher.connect(), tmp_path / "out")
+    assert describe(tmp_path / "out") == describe(tmp_path / "second")
+
+
 def test_a_network_sees_compressed_files_both_ways(tmp_path):
     home = tmp_path / "home"
     make(
