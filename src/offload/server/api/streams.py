@@ -114,7 +114,8 @@ async def _tell(
             if not follow or launcher.hub.stopping:
                 return
             if rest and job and (await launcher.store.run(jobs.get, job)).is_at_rest:
-                return
+                follow = False  # what happened between reading and looking is told, too
+                continue
             if not await bell.wait(PING):
                 yield b": still here\n\n"
 
