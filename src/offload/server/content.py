@@ -11,7 +11,6 @@ from offload.errors import BlobMissingError, ManifestInvalidError
 from offload.model.ids import JobId, job_of_pool
 from offload.server.access import Here, bearer
 from offload.server.api.parameters import Choice, Digest, DigestsBody
-from offload.server.bodies import body_of
 from offload.server.problems import answer, problems
 from offload.wire.api import MANIFEST_TYPE, PACK_TYPE, Digests
 
@@ -62,7 +61,7 @@ def _add_blobs(router: APIRouter) -> None:
     )
     async def put_blobs(request: Request, launcher: Here) -> None:
         """Each blob is checked against its digest; the blobs before a damaged one are kept."""
-        await launcher.content.receive(body_of(request))
+        await launcher.content.receive(request.stream())
 
     @router.post(
         "/blobs/fetch",

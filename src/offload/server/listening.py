@@ -17,7 +17,6 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from offload.errors import LauncherBusyError, SettingsError
-from offload.server.bodies import Protocol
 
 _PATIENCE: Final = 5.0
 """Seconds for which a launcher that is just ending is waited for."""
@@ -100,7 +99,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=Protocol,
+                http="httptools",
                 ws="none",
                 lifespan="off",
                 log_config=None,
