@@ -38,7 +38,7 @@ from offload.lifecycle.task import CancelRequested, Refused
 from offload.model.growth import resources_of
 from offload.model.ids import JobId, PoolId, pool_id
 from offload.model.reasons import Reason, ReasonCode
-from offload.store import jobs, pausing, pools, tasks
+from offload.store import facts, jobs, pausing, pools, tasks
 from offload.store.engine import Store
 
 _log = logging.getLogger(__name__)
@@ -127,14 +127,14 @@ class Reconciler:
 
     async def step(self, job: str) -> bool:
         """Take the step that is due for each pool; whether there was one."""
-        facts = await self._store.run(jobs.facts, job)
-        if facts is None:
+        known = await self._store.run(facts.of_job, job)
+        if known is None:
             return False
-        state, target, counts, found = facts
+        state, target, counts, found = known
         told = self._told.get(job, ())
         # A backend may have forgotten its wishes with the launcher that ended: each is told anew once.
-        known = (pool if pool.size in told else replace(pool, wanted=None) for pool in found)
-        steps = list(plan_all(state, target, counts, known))
+        each = (pool if pool.size in told else replace(pool, wanted=None) for pool in found)
+        steps = list(plan_all(state, target, counts, each))
         trials = (self._try(JobId(job), size, step) for size, step in steps)
         errors = [error for error in await asyncio.gather(*trials) if error]
         if len(errors) < len(steps):

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from operator import attrgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, exists, func, insert, select, update
 
 from offload.errors import BlobMissingError, JobNotFoundError
-from offload.lifecycle.breaker import may_trip
-from offload.lifecycle.job import PoolFacts, job_state
-from offload.model.counts import Counts
-from offload.model.failure import ALIKE, NO_REASON, Failure
-from offload.model.growth import can_grow
+from offload.lifecycle.job import job_state
 from offload.model.ids import JobId, new_job_id, pool_id, size_of_pool
 from offload.model.reasons import Reason
 from offload.model.spec import Spec
 from offload.model.states import State, Target
 from offload.store import events, manifests
 from offload.store.schema import jobs, pools, tasks
-from offload.store.views import counts_of, job_view, reason_of, to_text
+from offload.store.views import counts_of, job_view, to_text
 from offload.wire.api import JobPage, JobView, Submission
 from offload.wire.codec import decode, encode
 
@@ -224,55 +218,6 @@ def _turn_to_cancelled(connection: Connection, job: str) -> bool:
     other = jobs.c.target != Target.CANCELLED
     moved = update(jobs).where(jobs.c.id == job, other, jobs.c.state.in_(UNFINISHED))
     return bool(connection.execute(moved.values(target=Target.CANCELLED, pause=None)).rowcount)
-
-
-def facts(connection: Connection, job: str) -> tuple[State, Target, Counts, tuple[PoolFacts, ...]] | None:
-    """What the reconciler plans from, the pool of the smallest size first; None when the job isn't there."""
-    row = connection.execute(select(jobs).where(jobs.c.id == job)).one_or_none()
-    if row is None:
-        return None
-    spec, left, failures = spec_of(row), unfinished_of(connection, row), _first_failures(connection, row)
-    found = (
-        PoolFacts(
-            size=size_of_pool(pool.id),
-            pending=left[size_of_pool(pool.id), State.PENDING],
-            running=left[size_of_pool(pool.id), State.RUNNING],
-            wanted=pool.wanted,
-            released=pool.released,
-            early_deaths=pool.early_deaths,
-            last_words=pool.last_words,
-            refused=reason_of(pool.refused),
-            max_running=spec.max_running,
-            fail_fast=spec.fail_fast,
-            failures=failures,
-        )
-        for pool in connection.execute(select(pools).where(pools.c.job == job))
-    )
-    in_order = tuple(sorted(found, key=attrgetter("size")))
-    return State(row.state), Target(row.target), counts_of(row), in_order
-
-
-def unfinished_of(connection: Connection, job: Row[Any]) -> Counter[tuple[int, State]]:
-    """How many tasks of a job wait and how many run, by size and state; nearly all are as asked."""
-    left = Counter({(0, State.PENDING): job.pending, (0, State.RUNNING): job.running})
-    if not can_grow(spec_of(job)):
-        return left
-    larger = tasks.c.state.in_(UNFINISHED) & (tasks.c.size > 0)
-    query = select(tasks.c.size, tasks.c.state, func.count()).where(tasks.c.job == job.id, larger)
-    for size, state, count in connection.execute(query.group_by(tasks.c.size, tasks.c.state)):
-        left[size, State(state)] += count
-        left[0, State(state)] -= count
-    return left
-
-
-def _first_failures(connection: Connection, job: Row[Any]) -> tuple[Failure, ...]:
-    """How the first tasks failed, as long as that may pause the job."""
-    if not may_trip(Target(job.target), counts_of(job), spec_of(job), tripped=job.tripped):
-        return ()
-    failed = select(tasks.c.reason, tasks.c.exit_status)
-    failed = failed.where(tasks.c.job == job.id, tasks.c.state == State.FAILED)
-    rows = connection.execute(failed.order_by(tasks.c.position).limit(ALIKE))
-    return tuple(Failure(reason_of(row.reason) or NO_REASON, row.exit_status) for row in rows)
 
 
 def move_tasks(connection: Connection, job: str, moved: Mapping[State, int], now: float) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row
 from offload.lifecycle.batch import batch_size, room
 from offload.model.ids import PoolId, RunnerId, pool_of_runner, size_of_pool
 from offload.model.states import State, Target
-from offload.store import jobs, pools, tasks
+from offload.store import facts, jobs, pools, tasks
 from offload.wire.runner_protocol import LeaseRequest, LeaseResponse, Order, OrderKind
 
 
@@ -93,7 +93,7 @@ def _is_superfluous(connection: Connection, job: Row[Any], pool: PoolId) -> bool
     """Whether a runner without work can end: its size has none, and enough others for what still runs."""
     if State(job.state).is_terminal:
         return True
-    left, size = jobs.unfinished_of(connection, job), size_of_pool(pool)
+    left, size = facts.unfinished_of(connection, job), size_of_pool(pool)
     if left[size, State.PENDING] and Target(job.target) is not Target.PAUSED:
         return False
     wanted = pools.wanted_of(connection, pool)

@@ -24,7 +24,7 @@ from offload.model.outcome import Outcome
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.resources import Resources
 from offload.model.states import State, Target
-from offload.store import events, jobs, pausing, pools, tasks
+from offload.store import events, facts, jobs, pausing, pools, tasks
 from offload.store.engine import Store
 from offload.wire.runner_protocol import Completion
 
@@ -171,7 +171,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule()
     def give_up_if_enough_have_failed(self):
-        if any(isinstance(step, GiveUp) for _, step in plan_all(*self.do(jobs.facts, self.job))):
+        if any(isinstance(step, GiveUp) for _, step in plan_all(*self.do(facts.of_job, self.job))):
             self.do(jobs.give_up, self.job, self.now)
 
     @rule(refused=st.booleans(), size=st.integers(0, 2))
@@ -217,7 +217,7 @@ class Interleavings(RuleBasedStateMachine):
             assert sizes == sorted(sizes)
             assert set(range(needed)) <= set(sizes) <= set(range(needed + 1))
             left[needed, task.state] += 1
-        _, _, _, known = self.do(jobs.facts, self.job)
+        _, _, _, known = self.do(facts.of_job, self.job)
         for pool in known:
             assert pool.pending == left[pool.size, State.PENDING]
             assert pool.running == left[pool.size, State.RUNNING]

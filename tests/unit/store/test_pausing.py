@@ -13,7 +13,7 @@ from offload.model.ids import pool_id, runner_id
 from offload.model.outcome import Outcome
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.states import State, Target
-from offload.store import events, jobs, leases, migrate, pausing, pools, tasks
+from offload.store import events, facts, jobs, leases, migrate, pausing, pools, tasks
 from offload.store.engine import Store, make_engine
 from offload.wire.runner_protocol import Completion, LeaseRequest, OrderKind
 
@@ -38,7 +38,7 @@ def fail(store, job, count, words="seed {} is no good", exit_status=1):
 
 
 def due(store, job):
-    return dict(plan_all(*store.run_now(jobs.facts, job))).get(0)
+    return dict(plan_all(*store.run_now(facts.of_job, job))).get(0)
 
 
 def kinds(store, job):
@@ -134,10 +134,10 @@ def test_runners_that_a_pause_gave_up_are_no_early_deaths(store):
     store.run_now(pausing.request_pause, job, "ada", 3.0)
     for number in range(1, 9):
         store.run_now(pools.ended, runner_id(pool_id(job), number), WHY, 4.0)
-    assert store.run_now(jobs.facts, job)[3][0].early_deaths == 1
+    assert store.run_now(facts.of_job, job)[3][0].early_deaths == 1
     assert kinds(store, job).count("runner_ended") == 1
     store.run_now(pausing.request_resume, job, "ada", 5.0)
-    assert store.run_now(jobs.facts, job)[3][0].early_deaths == 0
+    assert store.run_now(facts.of_job, job)[3][0].early_deaths == 0
 
 
 def test_the_breaker_trips_once_on_tasks_that_failed_alike(store):
@@ -191,11 +191,11 @@ def test_failures_are_read_only_while_the_breaker_may_trip(store):
     job = submit(store, "1-100")
     fail(store, job, ALIKE - 1)
     asked.clear()
-    store.run_now(jobs.facts, job)
+    store.run_now(facts.of_job, job)
     assert not [text for text in asked if "FROM tasks" in text]
     fail(store, job, 1)
     asked.clear()
-    store.run_now(jobs.facts, job)
+    store.run_now(facts.of_job, job)
     (text,) = [text for text in asked if "FROM tasks" in text]
     assert "LIMIT" in text
 

@@ -12,7 +12,7 @@ from offload.model.reasons import Reason, ReasonCode
 from offload.model.resources import Resources
 from offload.model.states import State
 from offload.model.use import Use
-from offload.store import events, jobs, leases, pools, tasks, usage
+from offload.store import events, facts, jobs, leases, pools, tasks, usage
 from offload.wire.runner_protocol import Completion, LeaseRequest, OrderKind
 
 MIB = 1 << 20
@@ -43,20 +43,20 @@ def let_run_out(store, job, count=1, *, size=0):
         end(store, job, lease, RAN_OUT, size=size)
 
 
-def facts(store, job):
-    return {pool.size: (pool.pending, pool.running) for pool in store.run_now(jobs.facts, job)[3]}
+def left(store, job):
+    return {pool.size: (pool.pending, pool.running) for pool in store.run_now(facts.of_job, job)[3]}
 
 
 def test_a_task_that_ran_out_of_memory_goes_to_the_next_size_and_to_no_other(store):
     job = submit_growing(store, "1-3")
-    assert facts(store, job) == {0: (3, 0)}
+    assert left(store, job) == {0: (3, 0)}
     let_run_out(store, job)
-    assert facts(store, job) == {0: (2, 0), 1: (1, 0)}
+    assert left(store, job) == {0: (2, 0), 1: (1, 0)}
     assert [lease.task for lease in grant(store, job, 5, number=1)] == [2, 3]
     assert grant(store, job, 5, size=2) == []
     (lease,) = grant(store, job, 5, size=1)
     assert (lease.task, lease.attempt) == (1, 2)
-    assert facts(store, job) == {0: (0, 2), 1: (0, 1)}
+    assert left(store, job) == {0: (0, 2), 1: (0, 1)}
     end(store, job, lease, DONE, size=1)
     task = store.run_now(tasks.get, job, 1)
     assert (task.state, [attempt.memory for attempt in task.attempts]) == (
@@ -152,7 +152,7 @@ def test_tasks_that_run_out_at_once_open_one_pool(store):
         thread.start()
     for thread in threads:
         thread.join()
-    assert facts(store, job) == {0: (0, 0), 1: (8, 0)}
+    assert left(store, job) == {0: (0, 0), 1: (8, 0)}
 
 
 def test_what_would_have_fitted_follows_from_what_each_attempt_had(store):

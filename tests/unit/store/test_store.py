@@ -30,7 +30,7 @@ from offload.model.reasons import Reason, ReasonCode
 from offload.model.spec import Spec
 from offload.model.states import AttemptState, State, Target
 from offload.model.use import Use
-from offload.store import events, jobs, leases, manifests, migrate, owner, pools, tasks
+from offload.store import events, facts, jobs, leases, manifests, migrate, owner, pools, tasks
 from offload.store.engine import Store, make_engine
 from offload.store.schema import metadata
 from offload.wire.api import Submission
@@ -197,10 +197,10 @@ def test_runners_that_end_before_hello_are_counted_until_one_speaks(store):
     reason = Reason(code=ReasonCode.RUNNER_LOST, sentence="It ended.", words="boom")
     for number in range(3):
         store.run_now(pools.ended, runner_of(job, number), reason, 2.0)
-    _, _, _, (pool,) = store.run_now(jobs.facts, job)
+    _, _, _, (pool,) = store.run_now(facts.of_job, job)
     assert (pool.early_deaths, pool.last_words) == (3, "boom")
     store.run_now(pools.hello, runner_of(job, 3), 3.0)
-    _, _, _, (pool,) = store.run_now(jobs.facts, job)
+    _, _, _, (pool,) = store.run_now(facts.of_job, job)
     assert pool.early_deaths == 0
 
 
@@ -224,7 +224,7 @@ def test_a_refused_pool_fails_what_waits_with_the_reason(store):
     job = submit(store, array="1-2").id
     reason = Reason(code=ReasonCode.REFUSED, sentence="No.", words="quota")
     store.run_now(pools.refuse, pool_id(job), reason)
-    _, _, _, (pool,) = store.run_now(jobs.facts, job)
+    _, _, _, (pool,) = store.run_now(facts.of_job, job)
     assert pool.refused == reason
     store.run_now(tasks.end_pending, job, Refused(reason), 3.0)
     view = store.run_now(jobs.get, job)

@@ -13,7 +13,7 @@ from offload.model.ids import pool_id, runner_id
 from offload.model.outcome import Outcome
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.states import State
-from offload.store import events, jobs, leases, tasks
+from offload.store import events, facts, jobs, leases, tasks
 from offload.store.schema import tasks as table
 from offload.wire.runner_protocol import Completion, LeaseRequest
 
@@ -139,4 +139,4 @@ def test_no_more_tasks_run_at_a_time_than_the_job_lets(store):
     assert grant(store, job, 5, 2) == []
     finish(store, job, first[0])
     assert [lease.task for lease in grant(store, job, 5, 2)] == [4]
-    assert store.run_now(jobs.facts, job)[3][0].max_running == 3
+    assert store.run_now(facts.of_job, job)[3][0].max_running == 3
