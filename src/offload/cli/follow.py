@@ -22,7 +22,7 @@ from offload.cli.pace import Pace
 from offload.cli.terminal import STDERR, STDOUT, Terminal
 from offload.cli.text import number_of, resources_text, span, stand_of
 from offload.client.api import Api
-from offload.client.streams import AtRest, follow_events, follow_logs
+from offload.client.streams import GoesOn, follow_events, follow_logs
 from offload.errors import OffloadError
 from offload.model.counts import Counts
 from offload.model.growth import can_grow
@@ -49,7 +49,7 @@ def show_output(
     task: int | None = None,
     attempt: int | None = None,
     follow: bool = True,
-    at_rest: AtRest | None = None,
+    at_rest: GoesOn | None = None,
 ) -> None:
     """Write what the job printed to this process's stdout and stderr; with ``follow`` until it has ended.
 

@@ -23,7 +23,7 @@ from offload.wire.frames import Frame, Stream, decode_frames
 
 _PAUSES: Final = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds before each next try while the launcher is away; the last one goes on for ever."""
-AtRest = Callable[[JobView], bool]
+GoesOn = Callable[[JobView], bool]
 """Told that the job is paused and nothing of it runs; whether to follow it further."""
 _SILENCE: Final = 60.0
 """Seconds without any byte after which a connection counts as lost; the launcher pings far more often."""
@@ -50,7 +50,7 @@ def follow_logs(
     task: int | None = None,
     after: int = 0,
     follow: bool = True,
-    at_rest: AtRest | None = None,
+    at_rest: GoesOn | None = None,
 ) -> Iterator[Frame]:
     """What the job printed, from the first frame; with ``follow`` until it has ended.
 
@@ -107,7 +107,7 @@ def _look(api: Api, job: str, pauses: _Pauses, *, known: bool) -> JobView:
             pauses.wait()
 
 
-def _leaves(job: JobView, at_rest: AtRest | None) -> bool:
+def _leaves(job: JobView, at_rest: GoesOn | None) -> bool:
     return at_rest is not None and job.is_at_rest and not at_rest(job)
 
 
@@ -146,14 +146,14 @@ def _frames(api: Api, job: str, query: dict[str, object]) -> Iterator[Frame]:
                 yield frame
 
 
-def wait_for_end(api: Api, job: str, *, at_rest: AtRest | None = None) -> None:
+def wait_for_end(api: Api, job: str, *, at_rest: GoesOn | None = None) -> None:
     """Wait until the job has ended, or ``at_rest`` says to leave; raises ``JobNotFoundError``."""
     for _ in follow_events(api, job, kinds=("job_ended",), at_rest=at_rest):
         pass
 
 
 def follow_events(
-    api: Api, job: str, *, after: int = 0, kinds: Sequence[str] = (), at_rest: AtRest | None = None
+    api: Api, job: str, *, after: int = 0, kinds: Sequence[str] = (), at_rest: GoesOn | None = None
 ) -> Iterator[EventView]:
     """What happens to the job, from the event after ``after`` to its end; only some kinds, and the end.
 

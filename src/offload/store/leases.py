@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row
 from offload.lifecycle.batch import batch_size, room
 from offload.model.ids import PoolId, RunnerId, pool_of_runner, size_of_pool
 from offload.model.states import State, Target
-from offload.store import facts, jobs, pools, tasks
+from offload.store import facts, grants, jobs, pools, tasks
 from offload.wire.runner_protocol import LeaseRequest, LeaseResponse, Order, OrderKind
 
 
@@ -59,7 +59,7 @@ def exchange(
     retried, ended = row.pending > before.pending, State(row.state).is_terminal
     slots = _room(connection, request, row, len(working), slowest)
     ahead = slots - request.free_slots
-    leases = tasks.grant(connection, runner, slots=slots, ahead=ahead, known=working, now=now, ttl=ttl)
+    leases = grants.grant(connection, runner, slots=slots, ahead=ahead, known=working, now=now, ttl=ttl)
     orders = _orders(request, working, held, cancelled=row.target == Target.CANCELLED)
     if slots and not held and not leases and _is_superfluous(connection, row, pool_of_runner(runner)):
         orders.append(Order(kind=OrderKind.STOP))
@@ -69,7 +69,7 @@ def exchange(
         job=job,
         changed=bool(settled or leases),
         concerns_others=bool(settled) and (retried or ended or left_room),
-        due=tasks.next_due(connection, job, now) if slots and row.pending and not leases else None,
+        due=grants.next_due(connection, job, now) if slots and row.pending and not leases else None,
     )
 
 
@@ -97,4 +97,4 @@ def _is_superfluous(connection: Connection, job: Row[Any], pool: PoolId) -> bool
     if left[size, State.PENDING] and Target(job.target) is not Target.PAUSED:
         return False
     wanted = pools.wanted_of(connection, pool)
-    return wanted is not None and wanted <= tasks.count_holders(connection, job.id, size)
+    return wanted is not None and wanted <= grants.count_holders(connection, job.id, size)

@@ -1,4 +1,4 @@
-"""Tasks and their leases: who executes which, how that ends, and how they are shown.
+"""Tasks and their leases: how they end, and how they are shown.
 
 Whatever happens to a task goes through :func:`offload.store.changes.apply`. Only the tasks of a job that have
 not begun, which have no rows and for which the same holds, are ended all at once.
@@ -6,19 +6,17 @@ not begun, which have no rows and for which the same holds, are ended all at onc
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from itertools import islice
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, distinct, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, select, update
 
 from offload.errors import LeaseLostError, TaskNotFoundError
 from offload.lifecycle.task import (
     CancelRequested,
     Completed,
-    Granted,
     Lost,
     Refused,
     Returned,
@@ -26,124 +24,27 @@ from offload.lifecycle.task import (
     TaskFacts,
     decide,
 )
-from offload.model.ids import RunnerId, job_of_pool, pool_of_runner, size_of_pool
+from offload.model.ids import RunnerId
 from offload.model.reasons import Reason
-from offload.model.states import AttemptState, State, Target
-from offload.store import changes, checkpoints, jobs
+from offload.model.states import State
+from offload.store import changes, jobs
 from offload.store.schema import attempts, tasks
 from offload.store.views import attempt_view, rest_state, rest_view, task_view
 from offload.wire.api import AttemptView, TaskPage, TaskView
-from offload.wire.runner_protocol import Completion, Lease
+from offload.wire.runner_protocol import Completion
 
 PAGE: Final = 500
 
 
-def grant(
-    connection: Connection,
-    runner: RunnerId,
-    *,
-    slots: int,
-    known: Sequence[str],
-    now: float,
-    ttl: float,
-    ahead: int = 0,
-) -> list[Lease]:
-    """Leases for a runner: those that it doesn't know it has, then new ones, ``slots`` at most.
-
-    ``ahead`` of them wait for others in the runner. A task that was tried before may take its runner down,
-    and others with it, so it never does.
-    """
-    again = [_lease(connection, row) for row in _held(connection, runner) if row.token not in known]
-    room = slots - len(again)
-    if room <= 0:
-        return again
-    job = jobs.row_of(connection, job_of_pool(pool_of_runner(runner)), lock=True)
-    if Target(job.target) is not Target.DONE or not job.pending:
-        return again
-    limit = jobs.spec_of(job).max_running
-    room = room if limit is None else min(room, limit - job.running)
-    if room <= 0:
-        return again
-    at_once = max(1, room - ahead)
-    return again + _grant_new(connection, job, runner, room=room, at_once=at_once, now=now, ttl=ttl)
-
-
-def _held(connection: Connection, runner: RunnerId) -> Sequence[Row[Any]]:
-    held = select(tasks).where(tasks.c.runner == runner).order_by(tasks.c.position)
-    return connection.execute(held.with_for_update()).all()
-
-
-def _lease(connection: Connection, row: Row[Any]) -> Lease:
-    return Lease(
-        token=row.token,
-        task=row.task,
-        attempt=row.attempts,
-        expires=row.expires,
-        checkpoint=_checkpoint(connection, row),
-    )
-
-
-def _checkpoint(connection: Connection, row: Row[Any]) -> str | None:
-    """What earlier attempts have saved, if there were any."""
-    return checkpoints.of_task(connection, row.job, row.task) if row.attempts else None
-
-
-def _grant_new(
-    connection: Connection,
-    job: Row[Any],
-    runner: RunnerId,
-    *,
-    room: int,
-    at_once: int,
-    now: float,
-    ttl: float,
-) -> list[Lease]:
-    size = size_of_pool(pool_of_runner(runner))
-    may_begin = tasks.c.due.is_(None) | (tasks.c.due <= now)
-    pending = select(tasks).where(*_waits(job.id), tasks.c.size == size, may_begin)
-    pending = pending.order_by(tasks.c.position).limit(room).with_for_update(skip_locked=True)
-    rows = connection.execute(pending).all()
-    if len(rows) < room and size == 0 and jobs.begin_tasks(connection, job, room - len(rows)):
-        rows = connection.execute(pending).all()
-    if any(row.attempts for row in rows):
-        rows = rows[:at_once]
-    happened = [(row, Granted(secrets.token_urlsafe(18))) for row in rows]
-    made = changes.apply(connection, job, happened, now, holder=(runner, now + ttl))
-    leases = [
-        Lease(
-            token=str(change.decision.task.token),
-            task=change.row.task,
-            attempt=change.decision.task.attempts,
-            expires=now + ttl,
-            checkpoint=_checkpoint(connection, change.row),
-        )
-        for change in made
-    ]
-    if leases:
-        connection.execute(insert(attempts), [_attempt(job.id, runner, lease, now) for lease in leases])
-    return leases
-
-
-def next_due(connection: Connection, job: str, now: float) -> float | None:
-    """When the next of a job's failed tasks may be tried again; None when none waits for that."""
-    waiting = select(func.min(tasks.c.due)).where(*_waits(job), tasks.c.due > now)
-    return connection.execute(waiting).scalar()
-
-
-def _waits(job: str) -> tuple[ColumnElement[bool], ...]:
+def that_wait(job: str) -> tuple[ColumnElement[bool], ...]:
+    """Selects the tasks of a job that have a row and wait."""
     return tasks.c.job == job, tasks.c.state == State.PENDING
 
 
-def _attempt(job: str, runner: RunnerId, lease: Lease, now: float) -> dict[str, Any]:
-    return {
-        "job": job,
-        "task": lease.task,
-        "number": lease.attempt,
-        "token": lease.token,
-        "runner": runner,
-        "state": AttemptState.RUNNING,
-        "started": now,
-    }
+def held_by(connection: Connection, runner: RunnerId) -> Sequence[Row[Any]]:
+    """The rows of the tasks whose leases a runner holds, locked."""
+    held = select(tasks).where(tasks.c.runner == runner).order_by(tasks.c.position)
+    return connection.execute(held.with_for_update()).all()
 
 
 def renew(connection: Connection, runner: RunnerId, tokens: Sequence[str], expires: float) -> set[str]:
@@ -177,7 +78,7 @@ def settle(
 
 def lose(connection: Connection, runner: RunnerId, reason: Reason, now: float) -> int:
     """The runner is no more: its leases are lost; how many."""
-    return _happen(connection, [(row, Lost(row.token, reason)) for row in _held(connection, runner)], now)
+    return _happen(connection, [(row, Lost(row.token, reason)) for row in held_by(connection, runner)], now)
 
 
 def _happen(connection: Connection, happened: Sequence[tuple[Row[Any], TaskEvent]], now: float) -> int:
@@ -205,7 +106,7 @@ def end_pending(
     What holds for one that has not begun holds for all of them, so they are ended by one statement.
     """
     row = jobs.row_of(connection, job, lock=True)
-    waiting = select(tasks).where(*_waits(job), tasks.c.size == size)
+    waiting = select(tasks).where(*that_wait(job), tasks.c.size == size)
     again = connection.execute(waiting.order_by(tasks.c.position).with_for_update()).all()
     ended = 0 if size else _end_unbegun(connection, row, event, now)
     return ended + len(changes.apply(connection, row, [(waits, event) for waits in again], now))
@@ -230,12 +131,6 @@ def attempt_held(connection: Connection, token: str) -> tuple[str, int, int]:
     if row is None:
         raise LeaseLostError("This lease isn't held any more.")
     return row.job, row.task, row.attempts
-
-
-def count_holders(connection: Connection, job: str, size: int) -> int:
-    """How many runners of a size hold leases of a job."""
-    held = (tasks.c.job == job) & (tasks.c.state == State.RUNNING) & (tasks.c.size == size)
-    return int(connection.execute(select(func.count(distinct(tasks.c.runner))).where(held)).scalar_one())
 
 
 def any_held(connection: Connection) -> bool:

@@ -24,7 +24,7 @@ from offload.model.outcome import Outcome
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.resources import Resources
 from offload.model.states import State, Target
-from offload.store import events, facts, jobs, pausing, pools, tasks
+from offload.store import events, facts, grants, jobs, pausing, pools, tasks
 from offload.store.engine import Store
 from offload.wire.runner_protocol import Completion
 
@@ -98,7 +98,7 @@ class Interleavings(RuleBasedStateMachine):
     def lease(self, number, slots, forgetful):
         known = () if forgetful else tuple(self.given)
         for lease in self.do(
-            tasks.grant, self.runner(number), slots=slots, known=known, now=self.now, ttl=60.0
+            grants.grant, self.runner(number), slots=slots, known=known, now=self.now, ttl=60.0
         ):
             assert lease.task not in self.ended
             assert self.given.setdefault(lease.token, (lease.task, number)) == (lease.task, number)

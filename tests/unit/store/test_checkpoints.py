@@ -10,7 +10,7 @@ from offload.model.ids import pool_id, runner_id
 from offload.model.manifest import Entry, Kind, Manifest, digest_of
 from offload.model.outcome import Outcome
 from offload.model.reasons import Reason, ReasonCode
-from offload.store import checkpoints, manifests, tasks
+from offload.store import checkpoints, grants, manifests, tasks
 from offload.wire.runner_protocol import Completion
 
 
@@ -30,7 +30,7 @@ def job(store):
 
 def grant(store, job):
     runner = runner_id(pool_id(job), 0)
-    (lease,) = store.run_now(tasks.grant, runner, slots=1, known=(), now=2.0, ttl=60.0)
+    (lease,) = store.run_now(grants.grant, runner, slots=1, known=(), now=2.0, ttl=60.0)
     return lease
 
 
@@ -53,7 +53,9 @@ def test_the_next_attempt_is_told_what_the_last_one_saved(store, job):
     preempt(store, job, first)
     again = grant(store, job)
     assert (again.task, again.attempt, again.checkpoint) == (1, 2, digest)
-    (repeated,) = store.run_now(tasks.grant, runner_id(pool_id(job), 0), slots=1, known=(), now=2.0, ttl=60.0)
+    (repeated,) = store.run_now(
+        grants.grant, runner_id(pool_id(job), 0), slots=1, known=(), now=2.0, ttl=60.0
+    )
     assert repeated.checkpoint == digest
 
 
@@ -61,7 +63,7 @@ def test_each_task_has_its_own(store, job):
     first = grant(store, job)
     store.run_now(checkpoints.keep, first.token, put(store, "saved"))
     runner = runner_id(pool_id(job), 1)
-    (other,) = store.run_now(tasks.grant, runner, slots=1, known=(), now=2.0, ttl=60.0)
+    (other,) = store.run_now(grants.grant, runner, slots=1, known=(), now=2.0, ttl=60.0)
     assert (other.task, other.checkpoint) == (2, None)
 
 

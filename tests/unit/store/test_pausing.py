@@ -13,7 +13,7 @@ from offload.model.ids import pool_id, runner_id
 from offload.model.outcome import Outcome
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.states import State, Target
-from offload.store import events, facts, jobs, leases, migrate, pausing, pools, tasks
+from offload.store import events, facts, grants, jobs, leases, migrate, pausing, pools, tasks
 from offload.store.engine import Store, make_engine
 from offload.wire.runner_protocol import Completion, LeaseRequest, OrderKind
 
@@ -22,7 +22,7 @@ WHY = Reason(code=ReasonCode.FAILED_ALIKE, sentence="They failed alike.")
 
 def grant(store, job, slots=1, number=0, now=2.0):
     runner = runner_id(pool_id(job), number)
-    return store.run_now(tasks.grant, runner, slots=slots, known=(), now=now, ttl=60.0)
+    return store.run_now(grants.grant, runner, slots=slots, known=(), now=now, ttl=60.0)
 
 
 def settle(store, job, lease, outcome, number=0):

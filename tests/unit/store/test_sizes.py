@@ -12,7 +12,7 @@ from offload.model.reasons import Reason, ReasonCode
 from offload.model.resources import Resources
 from offload.model.states import State
 from offload.model.use import Use
-from offload.store import events, facts, jobs, leases, pools, tasks, usage
+from offload.store import events, facts, grants, jobs, leases, pools, tasks, usage
 from offload.wire.runner_protocol import Completion, LeaseRequest, OrderKind
 
 MIB = 1 << 20
@@ -29,7 +29,7 @@ def submit_growing(store, array, **more):
 
 def grant(store, job, slots=1, *, size=0, number=0):
     runner = runner_id(pool_id(job, size), number)
-    return store.run_now(tasks.grant, runner, slots=slots, known=(), now=2.0, ttl=60.0)
+    return store.run_now(grants.grant, runner, slots=slots, known=(), now=2.0, ttl=60.0)
 
 
 def end(store, job, lease, outcome, *, size=0, number=0):

@@ -30,7 +30,7 @@ from offload.model.reasons import Reason, ReasonCode
 from offload.model.spec import Spec
 from offload.model.states import AttemptState, State, Target
 from offload.model.use import Use
-from offload.store import events, facts, jobs, leases, manifests, migrate, owner, pools, tasks
+from offload.store import events, facts, grants, jobs, leases, manifests, migrate, owner, pools, tasks
 from offload.store.engine import Store, make_engine
 from offload.store.schema import metadata
 from offload.wire.api import Submission
@@ -61,7 +61,7 @@ def runner_of(job: str, number: int = 0):
 
 def grant(store: Store, job: str, *, slots: int = 1, number: int = 0, known=(), now: float = 2.0):
     runner = runner_of(job, number)
-    return store.run_now(tasks.grant, runner, slots=slots, known=known, now=now, ttl=60.0)
+    return store.run_now(grants.grant, runner, slots=slots, known=known, now=now, ttl=60.0)
 
 
 def settle(store: Store, job: str, token: str, outcome: Outcome, number: int = 0):

@@ -13,7 +13,7 @@ from offload.model.ids import pool_id, runner_id
 from offload.model.outcome import Outcome
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.states import State
-from offload.store import events, facts, jobs, leases, tasks
+from offload.store import events, facts, grants, jobs, leases, tasks
 from offload.store.schema import tasks as table
 from offload.wire.runner_protocol import Completion, LeaseRequest
 
@@ -23,7 +23,7 @@ REFUSED = Reason(code=ReasonCode.REFUSED, sentence="Never.")
 
 def grant(store, job: str, slots: int = 1, number: int = 0):
     runner = runner_id(pool_id(job), number)
-    return store.run_now(tasks.grant, runner, slots=slots, known=(), now=2.0, ttl=60.0)
+    return store.run_now(grants.grant, runner, slots=slots, known=(), now=2.0, ttl=60.0)
 
 
 def finish(store, job: str, lease, status: int = 0, number: int = 0) -> None:
