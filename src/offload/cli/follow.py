@@ -138,7 +138,8 @@ def growth_told(api: Api, job: JobView, terminal: Terminal) -> Iterator[None]:
     thread = threading.Thread(target=_tell_growth, args=(watcher, job, terminal), daemon=True)
     thread.start()
     yield
-    thread.join(timeout=2)  # the job has ended, and what is told of it with it
+    if api.job(job.id).state.is_terminal:  # it may have been left paused
+        thread.join(timeout=2)
 
 
 def _tell_growth(api: Api, job: JobView, terminal: Terminal) -> None:
