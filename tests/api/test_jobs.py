@@ -409,3 +409,12 @@ def test_a_job_that_fails_fast_and_keeps_going_is_refused(service):
     service.put_snapshot()
     error = caught(lambda: service.call("POST", "/v1/jobs", body(fail_fast=3, keep_going=True)))
     assert "keep going" in error.sentence
+
+
+def test_an_array_that_runs_names_its_slowest_task_and_a_listing_does_not(service):
+    job = service.submit(array="3-5", is_array=True).id
+    runner = service.runner(job)
+    runner.begin()
+    runner.lease(2)
+    assert service.call("GET", f"/v1/jobs/{job}")["slowest"]["task"] == 3
+    assert service.call("GET", "/v1/jobs")["jobs"][0]["slowest"] is None

@@ -16,7 +16,7 @@ from offload.model.counts import Counts
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.spec import Spec
 from offload.model.states import State, Target
-from offload.wire.api import EventView, JobView, TaskView
+from offload.wire.api import EventView, JobView, Slowest, TaskView
 from offload.wire.codec import to_builtins
 
 SPEC = Spec(
@@ -124,6 +124,15 @@ def test_the_status_line_of_an_array_tells_failures_and_when_it_may_be_done():
         "k7m2q9x fit.R  running 1m 40s  100 of 5,102 tasks done, 3 failed, 2 running  "
         "1.0/s, 1h 15m to 1h 32m left  1 CPU"
     )
+
+
+def test_the_status_line_of_an_array_names_the_task_that_has_run_longest_once_that_is_long():
+    counts = Counts(pending=5, running=2, succeeded=3)
+    array = replace(
+        JOB, spec=replace(SPEC, is_array=True), counts=counts, slowest=Slowest(task=7, since=50.0)
+    )
+    assert "slowest: task 7, for 1m 12s" in status_text(array, 122.0)
+    assert "slowest" not in status_text(array, 59.0)
 
 
 def test_time_left_is_said_only_once_there_is_something_to_go_by():

@@ -20,7 +20,7 @@ from offload.cli.lines import WholeLines
 from offload.cli.news import News
 from offload.cli.pace import Pace
 from offload.cli.terminal import STDERR, STDOUT, Terminal
-from offload.cli.text import number_of, resources_text, span, stand_of
+from offload.cli.text import number_of, resources_text, slowest_text, span, stand_of
 from offload.client.api import Api
 from offload.client.streams import GoesOn, follow_events, follow_logs
 from offload.errors import OffloadError
@@ -36,6 +36,8 @@ from offload.wire.frames import Frame, Stream
 
 _TICK: Final = 0.5
 """Seconds between two drawings of the status line."""
+_SLOW: Final = 10.0
+"""Seconds for which a task runs before it is told as the slowest."""
 _CALM_TICK: Final = 10.0
 """Seconds between two looks where there is none; a job that is done before the first adds no word."""
 _DESCRIPTORS: Final = {Stream.STDOUT: STDOUT, Stream.STDERR: STDERR}
@@ -168,6 +170,8 @@ def status_text(job: JobView, now: float, pace: Pace | None = None) -> str:
         parts[-1] += f" {span(now - job.started)}"
     if job.spec.is_array:
         parts += _progress(job.counts, now, None if job.is_paused else pace)
+        if job.slowest and now - job.slowest.since >= _SLOW:
+            parts.append(f"slowest: {slowest_text(job.slowest, now)}")
     if job.reason and job.state is State.RUNNING and not job.is_paused:  # and yet none of its tasks does
         parts.append(job.reason.sentence)
     parts.append(resources_text(job.spec.resources))

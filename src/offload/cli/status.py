@@ -21,6 +21,7 @@ from offload.cli.text import (
     moment,
     number_of,
     resources_text,
+    slowest_text,
     span,
     stand_of,
     state_word,
@@ -99,6 +100,8 @@ def _facts(job: JobView, now: float) -> list[tuple[str, str]]:
         facts.append(("next", next_steps(job)))
     if spec.is_array:
         facts.append(("tasks", f"{job.counts.total}: {counts_text(job.counts)}"))
+    if job.slowest:
+        facts.append(("slowest", slowest_text(job.slowest, now)))
     facts.append(("submitted", f"{moment(job.created)} ({ago(job.created, now)})"))
     if job.started is not None:
         facts.append(("ran", duration_of(job, now)))

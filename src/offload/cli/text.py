@@ -13,7 +13,7 @@ from typing import Final
 from offload.cli.terminal import STDOUT, is_terminal, paint, wants_colour
 from offload.model.counts import Counts
 from offload.model.resources import Resources, format_cpus, format_duration, format_memory
-from offload.wire.api import JobView
+from offload.wire.api import JobView, Slowest
 
 STATE_STYLES: Final = {
     "pending": "yellow",
@@ -111,3 +111,8 @@ def counts_text(counts: Counts) -> str:
         "cancelled": counts.cancelled,
     }
     return ", ".join(f"{count} {state}" for state, count in named.items() if count)
+
+
+def slowest_text(slowest: Slowest, now: float) -> str:
+    """``task 17, for 3m``."""
+    return f"task {slowest.task}, for {span(now - slowest.since)}"

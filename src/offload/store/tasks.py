@@ -30,7 +30,7 @@ from offload.model.states import State
 from offload.store import changes, jobs
 from offload.store.schema import attempts, tasks
 from offload.store.views import attempt_view, rest_state, rest_view, task_view
-from offload.wire.api import AttemptView, TaskPage, TaskView
+from offload.wire.api import AttemptView, Slowest, TaskPage, TaskView
 from offload.wire.runner_protocol import Completion
 
 PAGE: Final = 500
@@ -163,6 +163,14 @@ def get(connection: Connection, job: str, index: int) -> TaskView:
     if index not in array:
         raise TaskNotFoundError(f"Job {job} has no task {index}.", next_step=f"Its tasks are {array}.")
     return rest_view(row, index, jobs.waiting_of(connection, [job]).get(job, {}))
+
+
+def slowest(connection: Connection, job: str) -> Slowest | None:
+    """Of the tasks that run the one that has for longest; None when none does."""
+    runs = select(attempts.c.task, attempts.c.started).join(tasks, tasks.c.token == attempts.c.token)
+    runs = runs.where(tasks.c.job == job, tasks.c.state == State.RUNNING)
+    row = connection.execute(runs.order_by(attempts.c.started, attempts.c.task).limit(1)).first()
+    return None if row is None else Slowest(task=row.task, since=row.started)
 
 
 def page(

@@ -50,6 +50,14 @@ class Rerun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Slowest:
+    """The task that has run longest, of those that run: its index, and since when."""
+
+    task: int
+    since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobView:
     """A job.
 
@@ -67,6 +75,7 @@ class JobView:
         ended: when its last task ended.
         results_expire: when results and logs are removed; None while it is unfinished.
         results_removed: whether they have been.
+        slowest: of an array's tasks that run, the one that has for longest; left out of listings.
     """
 
     id: str
@@ -82,6 +91,7 @@ class JobView:
     ended: float | None = None
     results_expire: float | None = None
     results_removed: bool = False
+    slowest: Slowest | None = None
 
     @property
     def is_paused(self) -> bool:
@@ -102,8 +112,8 @@ class AttemptView:
         number: 1 for the first.
         runner: which runner tried.
         state: how it stands or ended.
-        started: when it was leased.
-        ended: when its completion arrived, or its loss was noticed.
+        started: when it was leased; once its runner told, when it began.
+        ended: when its runner says it ended, or its loss was noticed.
         exit_status: of the command.
         reason: why it is no success.
         use: what it used.

@@ -33,7 +33,7 @@ from offload.model.use import Use
 from offload.store import events, facts, grants, jobs, leases, manifests, migrate, owner, pools, tasks
 from offload.store.engine import Store, make_engine
 from offload.store.schema import metadata
-from offload.wire.api import Submission
+from offload.wire.api import Slowest, Submission
 from offload.wire.runner_protocol import Completion, LeaseRequest, Order, OrderKind
 
 MANIFEST = Manifest.of([Entry(b"fit.R", Kind.FILE, 0o644, 3, digest_of(b"abc"))])
@@ -440,3 +440,12 @@ def test_a_table_of_parameters_is_needed_by_its_job_and_outlives_the_jobs_files(
     store.run_now(jobs.remove_results, job, 9.0)
     store.run_now(manifests.drop_unreferenced, 99.0)
     assert store.run_now(manifests.needed_blobs, [part, digest_of(b"abc")]) == {part}
+
+
+def test_the_slowest_task_is_the_one_that_has_run_longest_of_those_that_run(store):
+    job = submit(store, array="1-4").id
+    assert store.run_now(tasks.slowest, job) is None
+    leases = [grant(store, job, number=number, now=float(10 + number))[0] for number in range(3)]
+    assert store.run_now(tasks.slowest, job) == Slowest(task=1, since=10.0)
+    settle(store, job, leases[0].token, Outcome(exit_status=0))
+    assert store.run_now(tasks.slowest, job) == Slowest(task=2, since=11.0)

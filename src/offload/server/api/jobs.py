@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from fastapi import APIRouter, Response
@@ -68,7 +69,10 @@ async def list_jobs(
 @router.get("/{job}", responses=problems(404), summary="Look at a job")
 async def get_job(job: JobId, launcher: Here) -> JobView:
     """An unknown id is 404 with near ids in `details.near`."""
-    return _shown(launcher, await launcher.store.run(jobs.get, job))
+    view = await launcher.store.run(jobs.get, job)
+    if view.spec.is_array and view.counts.running:
+        view = replace(view, slowest=await launcher.store.run(tasks.slowest, job))
+    return _shown(launcher, view)
 
 
 @router.get("/{job}/usage", responses=problems(404), summary="Ask what a job's attempts used")
