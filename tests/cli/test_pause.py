@@ -21,13 +21,15 @@ from fakes.shell import COMMAND
 from offload.errors import ERRORS, PAUSED, JobPausedError
 
 BAD = "import os\nraise ValueError(f\"seed {os.environ['OFFLOAD_TASK']} is no good\")\n"
-MANY = ("--array", "1-300", "--cpus", "0.5")
+QUICK_AND_BAD = 'echo "seed $OFFLOAD_TASK is no good" >&2; exit 3\n'
+MANY = ("--array", "1-60", "--cpus", "1")
 HALF_GOOD = 'test -e "$GO" || exit 3\necho "$OFFLOAD_TASK" > made.txt\n'
 
 
 @pytest.fixture
 def here(shell):
     shell.write("bad.py", BAD)
+    shell.write("bad.sh", QUICK_AND_BAD)
     shell.write("half.sh", HALF_GOOD)
     return shell
 
@@ -130,18 +132,18 @@ def test_a_resumed_job_goes_on_and_is_not_asked_about_again(here, tmp_path):
     assert f"{job} goes on" in here.text("resume", job)
     assert here.offload("wait", job).returncode == 3
     counts = json.loads(here.text("jobs", "--json"))["jobs"][0]["counts"]
-    assert counts["succeeded"] + counts["failed"] == 300
+    assert counts["succeeded"] + counts["failed"] == 60
     assert counts["failed"] < 40
     assert "was resumed by" in here.text("why", job)
 
 
 def test_whoever_says_keep_going_is_not_asked(here):
     for words in (("--keep-going",), ("--fail-fast", "30")):
-        done = here.offload("run", *words, "--array", "1-35", "--cpus", "0.25", "bad.py")
-        assert done.returncode == 1
-    here.write("stubborn.py", f"# offload: keep-going array=1-25 cpus=0.25\n{BAD}")
-    assert here.offload("run", "stubborn.py").returncode == 1
-    both = here.offload("run", "--keep-going", "--fail-fast", "3", "bad.py")
+        done = here.offload("run", *words, "--array", "1-35", "bad.sh")
+        assert done.returncode == 3
+    here.write("stubborn.sh", f"# offload: keep-going array=1-25\n{QUICK_AND_BAD}")
+    assert here.offload("run", "stubborn.sh").returncode == 3
+    both = here.offload("run", "--keep-going", "--fail-fast", "3", "bad.sh")
     assert both.returncode == 2
     assert b"--fail-fast and --keep-going can't go together" in both.stderr
 
