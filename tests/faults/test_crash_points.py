@@ -29,7 +29,7 @@ echo started >> "$LEDGER"
 python3 -c 'import time; block = bytearray(80 << 20); time.sleep(0.3)'
 echo ended >> "$LEDGER"
 """
-GROWING = range(72, 170, 13 if os.environ.get("EVERY_CRASH_POINT") else 32)
+GROWING = range(72, 170, 13 if os.environ.get("EVERY_CRASH_POINT") else 64)
 """Points of the launcher, from just before a task runs out of memory until both pools are released."""
 POINTS = {"server": 125, "runner": 40}
 """More points than a run passes, so that every one of them is among the cases; a test holds this true."""
@@ -67,7 +67,7 @@ def check_one_success(person, done, *, attempts: int) -> None:
 
 
 def cases(program: str) -> range:
-    step = 1 if os.environ.get("EVERY_CRASH_POINT") else 15
+    step = 1 if os.environ.get("EVERY_CRASH_POINT") else 25
     return range(0, POINTS[program], step)
 
 
