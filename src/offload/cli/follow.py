@@ -8,7 +8,6 @@ begin anew, a third one tells so, because its output begins anew as well. All go
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -86,10 +85,8 @@ def status_line(api: Api, job: JobView, terminal: Terminal) -> Iterator[None]:
         yield
         return
     stop = threading.Event()
-    # It never starts a launcher: that is for whoever waits for an answer.
-    watcher = Api(replace(api.endpoint, places=None))
     keep = _keep_drawing if terminal.can_draw else _keep_telling
-    thread = threading.Thread(target=keep, args=(watcher, job, terminal, stop), daemon=True)
+    thread = threading.Thread(target=keep, args=(_beside(api), job, terminal, stop), daemon=True)
     thread.start()
     try:
         yield
@@ -97,6 +94,11 @@ def status_line(api: Api, job: JobView, terminal: Terminal) -> Iterator[None]:
         stop.set()
         thread.join(timeout=2)
         terminal.erase()
+
+
+def _beside(api: Api) -> Api:
+    """For a thread of its own; it never starts a launcher: that is for whoever waits for an answer."""
+    return Api(replace(api.endpoint, places=None))
 
 
 def _keep_drawing(api: Api, job: JobView, terminal: Terminal, stop: threading.Event) -> None:
@@ -136,8 +138,7 @@ def growth_told(api: Api, job: JobView, terminal: Terminal) -> Iterator[None]:
     if not can_grow(job.spec):
         yield
         return
-    watcher = Api(replace(api.endpoint, places=None))
-    thread = threading.Thread(target=_tell_growth, args=(watcher, job, terminal), daemon=True)
+    thread = threading.Thread(target=_tell_growth, args=(_beside(api), job, terminal), daemon=True)
     thread.start()
     yield
     if api.job(job.id).state.is_terminal:  # it may have been left paused
@@ -146,7 +147,7 @@ def growth_told(api: Api, job: JobView, terminal: Terminal) -> Iterator[None]:
 
 def _tell_growth(api: Api, job: JobView, terminal: Terminal) -> None:
     told: set[str] = set()
-    with api, contextlib.suppress(OffloadError):
+    with api, suppress(OffloadError):
         for event in follow_events(api, job.id, kinds=("attempt_failed",)):
             found = event.data.get("reason")
             reason = convert(found, Reason) if found else None

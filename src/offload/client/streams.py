@@ -73,8 +73,7 @@ def follow_logs(
         view, known = _look(api, job, pauses, known=known), True
         to_its_end = follow and not view.state.is_terminal
         try:
-            flags = {"follow": to_its_end, "rest": at_rest is not None}
-            query = cursor.open() | {name: str(flag).lower() for name, flag in flags.items()}
+            query = cursor.open() | _choices(follow=to_its_end, rest=at_rest is not None)
             for frame in _frames(api, job, query):
                 pauses.reset()
                 if cursor.advance(frame):
@@ -182,9 +181,13 @@ def past_events(api: Api, job: str, kinds: Sequence[str]) -> list[EventView]:
 
 
 def _query(kinds: Sequence[str], *, follow: bool, rest: bool = False) -> str:
-    choices = {"follow": follow, "rest": rest}
-    given = [(name, str(choice).lower()) for name, choice in choices.items()]
-    return urlencode([*given, *(("kind", kind) for kind in kinds)])
+    choices = _choices(follow=follow, rest=rest)
+    return urlencode([*choices.items(), *(("kind", kind) for kind in kinds)])
+
+
+def _choices(**choices: bool) -> dict[str, object]:
+    """As the launcher reads them in an address."""
+    return {name: str(choice).lower() for name, choice in choices.items()}
 
 
 def _events(api: Api, job: str, after: int, query: str) -> Iterator[EventView]:

@@ -102,10 +102,8 @@ class Desk:
                 done = await self._exchange(request, self._paces.slowest(job))
                 if done.response != LeaseResponse() or self._hub.stopping:
                     return done.response
-                if (
-                    not await bell.wait(self._patience(done, deadline - loop.time()))
-                    and loop.time() >= deadline
-                ):
+                news = await bell.wait(self._patience(done, deadline - loop.time()))
+                if not news and loop.time() >= deadline:
                     break
         return LeaseResponse()
 

@@ -203,7 +203,7 @@ class Reconciler:
             await self._store.run(pools.refuse, pool.id, no)
         await self._store.run(pools.told, pool.id, runners)
         self._told.setdefault(job, set()).add(size)
-        waits = (await self._store.run(jobs.waiting_of, [job])).get(job, {}).get(size)
+        waits = (await self._store.run(jobs.waiting_of, job)).get(size)
         if waits is not None and waits.code is ReasonCode.UNKNOWN:
             await self._say(job, pool.id, None)
 

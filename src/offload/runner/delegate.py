@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Final
 
 from offload.runner.agent import Agent
-from offload.runner.discipline import Discipline
 from offload.runner.execute import HELPERS_GRACE, LINGER, Command, Control, Ended
 from offload.runner.memory import FASTEST, SLOWEST
 from offload.runner.order import order_text
@@ -57,9 +56,7 @@ class Delegate:
         self._agent = agent
         self._command = command
         self._control = control
-        self._discipline = Discipline(
-            started=0.0, time_limit=command.time_limit, grace=command.grace, warn=command.warn
-        )
+        self._discipline = command.discipline(0.0)
         self._peak = 0
         self._pause = FASTEST
         self._looking = False

@@ -65,9 +65,8 @@ class Desk(threading.Thread):
         self._began = 0.0
         self._holding: dict[str, Control] = {}
         self._cancelling: set[str] = set()
-        self._completions: dict[
-            str, Completion
-        ] = {}  # their age is the time of their end until they are sent
+        # Until it is sent, the age of a completion is the time of its end.
+        self._completions: dict[str, Completion] = {}
         self._returned: set[str] = set()
         self._stopping = False
         self._silent = False

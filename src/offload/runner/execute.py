@@ -53,6 +53,10 @@ class Command:
     memory: int | None = None
     warn: EarlyWarning | None = None
 
+    def discipline(self, started: float) -> Discipline:
+        """What ends it, counted from ``started``."""
+        return Discipline(started=started, time_limit=self.time_limit, grace=self.grace, warn=self.warn)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
@@ -116,9 +120,7 @@ def execute(command: Command, control: Control, pump: Pump, memory: Memory) -> E
     finally:
         pump.start()
     started = time.monotonic()
-    discipline = Discipline(
-        started=started, time_limit=command.time_limit, grace=command.grace, warn=command.warn
-    )
+    discipline = command.discipline(started)
     _watch(process.pid, discipline, control, memory, reaped)
     wall = time.monotonic() - started
     process.returncode = os.waitstatus_to_exitcode(reaped.status[process.pid])

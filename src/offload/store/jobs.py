@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, exists, func, insert, select, update
 
 from offload.errors import BlobMissingError, JobNotFoundError
 from offload.lifecycle.job import job_state
@@ -120,11 +120,15 @@ def get(connection: Connection, job: str) -> JobView:
         JobNotFoundError: there is none; the sentence suggests near ids.
     """
     row = row_of(connection, job)
-    return job_view(row, waiting_of(connection, [job]).get(job, {}))
+    return job_view(row, waiting_of(connection, job))
 
 
-def waiting_of(connection: Connection, some: Sequence[str]) -> dict[str, dict[int, Reason]]:
-    """Why tasks of some jobs wait, by job and size, the smallest first: a pause, or no runner yet."""
+def waiting_of(connection: Connection, job: str) -> dict[int, Reason]:
+    """Why tasks of a job wait, by size, the smallest first: a pause, or no runner yet."""
+    return _waiting(connection, [job]).get(job, {})
+
+
+def _waiting(connection: Connection, some: Sequence[str]) -> dict[str, dict[int, Reason]]:
     why = func.coalesce(jobs.c.pause, pools.c.waiting).label("why")
     query = select(pools.c.id, pools.c.job, why).join(jobs, jobs.c.id == pools.c.job)
     rows = connection.execute(query.where(pools.c.job.in_(some), why.is_not(None)))
@@ -168,7 +172,7 @@ def page(
     if before is not None:
         query = query.where(jobs.c.number < row_of(connection, before).number)
     rows = connection.execute(query).all()
-    waiting = waiting_of(connection, [row.id for row in rows[:limit]])
+    waiting = _waiting(connection, [row.id for row in rows[:limit]])
     views = tuple(job_view(row, waiting.get(row.id, {})) for row in rows[:limit])
     return JobPage(jobs=views, next=views[-1].id if len(rows) > limit else None)
 
@@ -184,14 +188,16 @@ def unfinished(connection: Connection, cluster: str | None = None) -> list[str]:
 
 def count_unfinished(connection: Connection) -> int:
     """How many jobs have work left."""
-    query = select(func.count()).select_from(jobs).where(jobs.c.state.in_(UNFINISHED))
-    return int(connection.execute(query).scalar_one())
+    return _count_unfinished(connection)
 
 
 def count_active(connection: Connection) -> int:
     """How many jobs need the launcher: those with work left, but for paused ones of which nothing runs."""
-    going_on = (jobs.c.target != Target.PAUSED) | (jobs.c.running > 0)
-    query = select(func.count()).select_from(jobs).where(jobs.c.state.in_(UNFINISHED), going_on)
+    return _count_unfinished(connection, (jobs.c.target != Target.PAUSED) | (jobs.c.running > 0))
+
+
+def _count_unfinished(connection: Connection, *conditions: ColumnElement[bool]) -> int:
+    query = select(func.count()).select_from(jobs).where(jobs.c.state.in_(UNFINISHED), *conditions)
     return int(connection.execute(query).scalar_one())
 
 

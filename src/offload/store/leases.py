@@ -49,6 +49,7 @@ def exchange(
         PoolReleasedError: the runner's pool is done, or the runner was seen to have ended.
     """
     runner = RunnerId(request.runner)
+    pool = pool_of_runner(runner)
     job = pools.speaks(connection, runner, now)
     before = row = jobs.row_of(connection, job)
     settled = tasks.settle(connection, runner, request.completions, now, request.returned)
@@ -57,11 +58,11 @@ def exchange(
     if settled:
         row = jobs.row_of(connection, job)
     retried, ended = row.pending > before.pending, State(row.state).is_terminal
-    slots = _room(connection, request, row, len(working), slowest)
+    slots = _room(connection, request, row, pool, held=len(working), slowest=slowest)
     ahead = slots - request.free_slots
     leases = grants.grant(connection, runner, slots=slots, ahead=ahead, known=working, now=now, ttl=ttl)
     orders = _orders(request, working, held, cancelled=row.target == Target.CANCELLED)
-    if slots and not held and not leases and _is_superfluous(connection, row, pool_of_runner(runner)):
+    if slots and not held and not leases and _is_superfluous(connection, row, pool):
         orders.append(Order(kind=OrderKind.STOP))
     left_room = bool(row.pending) and not leases and jobs.spec_of(row).max_running is not None
     return Exchange(
@@ -74,11 +75,17 @@ def exchange(
 
 
 def _room(
-    connection: Connection, request: LeaseRequest, job: Row[Any], held: int, slowest: float | None
+    connection: Connection,
+    request: LeaseRequest,
+    job: Row[Any],
+    pool: PoolId,
+    *,
+    held: int,
+    slowest: float | None,
 ) -> int:
     batch = 1
     if slowest is not None and request.ahead and job.pending:
-        runners = pools.count_live(connection, pool_of_runner(RunnerId(request.runner)))
+        runners = pools.count_live(connection, pool)
         batch = batch_size(slowest, pending=job.pending, runners=runners)
     return room(batch, idle=request.free_slots, ahead=request.ahead, held=held)
 

@@ -162,7 +162,7 @@ def get(connection: Connection, job: str, index: int) -> TaskView:
     array = jobs.spec_of(row).array
     if index not in array:
         raise TaskNotFoundError(f"Job {job} has no task {index}.", next_step=f"Its tasks are {array}.")
-    return rest_view(row, index, jobs.waiting_of(connection, [job]).get(job, {}))
+    return rest_view(row, index, jobs.waiting_of(connection, job))
 
 
 def slowest(connection: Connection, job: str) -> Slowest | None:
@@ -206,7 +206,7 @@ def page(
     views = _begun(connection, row, query)
     if not results and state in (None, rest_state(row)):
         rest = islice(jobs.spec_of(row).array.since(row.begun).above(after), limit + 1)
-        waiting = jobs.waiting_of(connection, [job]).get(job, {})
+        waiting = jobs.waiting_of(connection, job)
         views += [rest_view(row, index, waiting) for index in rest]
         views = sorted(views, key=attrgetter("index"))[: limit + 1]
     more = len(views) > limit
@@ -215,7 +215,7 @@ def page(
 
 def _begun(connection: Connection, job: Row[Any], query: Any) -> list[TaskView]:
     rows = connection.execute(query).all()
-    waiting = jobs.waiting_of(connection, [job.id]).get(job.id, {})
+    waiting = jobs.waiting_of(connection, job.id)
     spec = jobs.spec_of(job)
     tried: dict[int, list[AttemptView]] = {}
     wanted = attempts.c.task.in_([row.task for row in rows])

@@ -176,11 +176,11 @@ async def test_a_pool_whose_step_fails_says_so_and_holds_up_no_other(parts):
     with pytest.raises(BackendUnavailableError):
         await parts.reconciler.step(job)
     assert [pool.id for pool, _ in parts.backend.scaled] == [pool_id(job, 1)]
-    waiting = (await parts.store.run(jobs.waiting_of, [job]))[job]
+    waiting = await parts.store.run(jobs.waiting_of, job)
     assert {size: reason.sentence for size, reason in waiting.items()} == {0: "No route."}
     while await parts.reconciler.step(job):
         pass
-    assert await parts.store.run(jobs.waiting_of, [job]) == {}
+    assert await parts.store.run(jobs.waiting_of, job) == {}
 
 
 async def test_a_job_whose_tasks_fail_alike_is_paused_and_its_runners_are_given_up(parts):
