@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export UV ?= $(shell scripts/find-uv)
 RUN := .venv/bin
+# Some machines tell Python to write no bytecode; then each of a thousand processes compiles what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 # Test processes side by side; a test is short and mostly waits.
 WORKERS ?= 6
 
@@ -22,7 +24,6 @@ demo: .venv/installed ## two real analyses through the embedded local cluster
 test: .venv/installed ## every test but those of clusters
 	@scripts/install-system Rscript=r-base-core initdb=postgresql setpriv=util-linux cc=build-essential \
 		busybox=busybox mksh=mksh
-	@$(RUN)/python -m compileall -q src tests # where bytecode isn't written, each process would compile again
 	$(RUN)/pytest -n $(WORKERS) --dist worksteal -q
 
 CLUSTER_NEEDS := containerd=containerd runc=runc ctr=containerd nft=nftables ip=iproute2 buildah=buildah \

@@ -17,9 +17,9 @@ from pathlib import Path
 from offload.errors import BlobMissingError, OffloadError
 from offload.model.manifest import decode_manifest, digest_of
 from offload.store.blobs import BlobFiles
-from offload.wire.api import Digests
 from offload.wire.blob_client import BASE_HEADER, HttpBlobs
 from offload.wire.codec import decode, encode
+from offload.wire.content import Digests
 from offload.wire.encoding import compressed, decode_difference
 from offload.wire.http import Connection, unix_address
 from offload.wire.packs import encode_pack

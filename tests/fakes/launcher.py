@@ -25,8 +25,8 @@ from offload.errors import (
 )
 from offload.model.blobs import Blob
 from offload.model.manifest import Entry, Kind, Manifest, decode_manifest, digest_of
-from offload.wire.api import Digests
 from offload.wire.codec import decode, encode
+from offload.wire.content import Digests
 from offload.wire.encoding import decoded, encode_bytes
 from offload.wire.frames import Frame, Stream, decode_frames
 from offload.wire.http import unix_address

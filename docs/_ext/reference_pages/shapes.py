@@ -17,7 +17,7 @@ from offload.model import (
     usage,
     use,
 )
-from offload.wire import api
+from offload.wire import api, content
 
 from .text import attributes, prose, table
 
@@ -47,7 +47,7 @@ SHAPES: tuple[type, ...] = (
     api.Submission,
     api.Rerun,
     api.ClusterChange,
-    api.Digests,
+    content.Digests,
     states.State,
     states.Target,
     states.AttemptState,

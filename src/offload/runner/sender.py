@@ -8,8 +8,8 @@ from collections.abc import Callable
 from offload.errors import LeaseLostError, OffloadError
 from offload.runner.patience import PREFIX, Dismissed, Patience
 from offload.runner.spool import Spool
-from offload.wire.api import FRAMES_TYPE
 from offload.wire.codec import decode
+from offload.wire.frames import FRAMES_TYPE
 from offload.wire.http import Connection
 from offload.wire.runner_protocol import LEASE_HEADER, LogReceipt
 

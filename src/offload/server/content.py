@@ -12,7 +12,7 @@ from offload.model.ids import JobId, job_of_pool
 from offload.server.access import Here, bearer
 from offload.server.api.parameters import Choice, Digest, DigestsBody
 from offload.server.problems import answer, problems
-from offload.wire.api import MANIFEST_TYPE, PACK_TYPE, Digests
+from offload.wire.content import MANIFEST_TYPE, PACK_TYPE, Digests
 
 _MAX_MANIFEST: Final = 256 << 20
 """Bytes; about two million files."""

@@ -25,7 +25,8 @@ from offload.launcher.launcher import Launcher
 from offload.model.array import Array
 from offload.model.resources import Resources
 from offload.model.spec import Spec
-from offload.wire.api import Digests, Submission
+from offload.wire.api import Submission
+from offload.wire.content import Digests
 from offload.wire.version import VERSION, VERSION_HEADER
 
 _log = logging.getLogger(__name__)

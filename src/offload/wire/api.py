@@ -18,9 +18,6 @@ from offload.model.usage import Usage
 from offload.model.use import Use
 
 API_VERSION: Final = 1
-PACK_TYPE: Final = "application/vnd.offload.pack"
-MANIFEST_TYPE: Final = "text/vnd.offload.manifest"
-FRAMES_TYPE: Final = "application/vnd.offload.frames"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,10 +263,3 @@ class LauncherView:
     idle_limit: float | None
     blobs: int
     blob_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Digests:
-    """A list of blob digests: what is asked for, or what is missing."""
-
-    digests: tuple[str, ...] = ()

@@ -12,9 +12,9 @@ from typing import Final
 
 from offload.errors import BlobMissingError, LauncherUnreachableError, OffloadError
 from offload.model.blobs import Blob
-from offload.wire.api import MANIFEST_TYPE, PACK_TYPE, Digests
 from offload.wire.chunked import Parts
 from offload.wire.codec import decode, encode
+from offload.wire.content import MANIFEST_TYPE, PACK_TYPE, Digests
 from offload.wire.encoding import compressed, encode_difference
 from offload.wire.http import Connection, Response
 from offload.wire.packs import decode_pack, pack_parts

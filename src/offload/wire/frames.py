@@ -20,6 +20,7 @@ from offload.errors import ProtocolError
 _HEADER: Final = struct.Struct("<BBHIQQI")
 HEADER_SIZE: Final = _HEADER.size
 _MAGIC: Final = 0xF5
+FRAMES_TYPE: Final = "application/vnd.offload.frames"
 MAX_PAYLOAD: Final = 1 << 20
 """Bytes of one frame, at most."""
 

@@ -3,13 +3,18 @@
 A model beside the store remembers what must hold: a task reaches one terminal state and keeps it, no task is
 lost, every completion counts once and only while its lease is held, the job's counters add up, a task that
 ran out of memory runs in the next size and nowhere else, and a paused job begins nothing.
+
+Ids and lease tokens are drawn from a seed. The pause before a retry follows from the token, and the same
+steps must mean the same history, or a failure isn't found again.
 """
 
 from __future__ import annotations
 
+import random
 import tempfile
 from collections import Counter
 from pathlib import Path
+from unittest import mock
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -61,6 +66,11 @@ def is_full(attempt):
 class Interleavings(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
+        chance = random.Random(0)
+        self.seeded = mock.patch.multiple(
+            "secrets", choice=chance.choice, token_urlsafe=lambda size: chance.randbytes(size).hex()
+        )
+        self.seeded.start()
         self.directory = tempfile.TemporaryDirectory()
         self.store = Store.open(f"sqlite:///{Path(self.directory.name)}/store.sqlite")
         self.now = 1.0
@@ -69,6 +79,7 @@ class Interleavings(RuleBasedStateMachine):
         self.begun_when_paused: int | None = None
 
     def teardown(self):
+        self.seeded.stop()
         self.store.close()
         self.directory.cleanup()
 

@@ -16,7 +16,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from offload.model.array import Array
 from offload.model.spec import Spec
 from offload.model.states import State
-from offload.wire.api import Digests, Rerun, Submission
+from offload.wire.api import Rerun, Submission
+from offload.wire.content import Digests
 
 _TEXT: Final = r"^[^\x00]*$"
 MAX_ID: Final = (1 << 63) - 1

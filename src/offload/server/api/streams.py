@@ -29,8 +29,9 @@ from offload.server.api.parameters import (
 )
 from offload.server.problems import problems
 from offload.store import events, jobs, tasks
-from offload.wire.api import FRAMES_TYPE, EventView
+from offload.wire.api import EventView
 from offload.wire.codec import encode
+from offload.wire.frames import FRAMES_TYPE
 
 router = APIRouter(tags=["streams"])
 PING: Final = 15.0
