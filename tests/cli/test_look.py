@@ -2,20 +2,12 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
-from fakes.shell import COMMAND, Shell, a_shell
+from fakes.shell import COMMAND
 from offload.wire.api import ClusterView, JobPage, JobView, TaskView
 from offload.wire.codec import convert, decode
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory) -> Iterator[Shell]:
-    """A shell for tests that only look."""
-    with a_shell(tmp_path_factory.mktemp("shared")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +17,9 @@ def looked_at(shared) -> str:
 
 
 @pytest.fixture
-def ended(shell) -> str:
+def ended(guest) -> str:
     """A job that has ended, for a test that changes something."""
-    return ended_job(shell)
+    return ended_job(guest)
 
 
 def ended_job(shell) -> str:
@@ -38,7 +30,8 @@ def ended_job(shell) -> str:
     return job_id
 
 
-def test_jobs_are_listed_newest_first(shell, ended):
+def test_jobs_are_listed_newest_first(shell):
+    ended = ended_job(shell)
     later = shell.text("run", "-d", "--name", "later", "--", "true").strip()
     shell.offload("wait", later)
     lines = shell.text("jobs").splitlines()
@@ -108,11 +101,11 @@ def test_logs_of_one_task_are_its_bytes_alone(shared):
     assert done.returncode == 2
 
 
-def test_collecting_twice_changes_nothing(shell, ended):
-    assert shell.text("collect", ended) == "came home (5 bytes): 1 new file: made.txt\n"
-    assert shell.text("collect", ended) == "Everything was here already.\n"
-    (facts,) = json.loads(shell.text("collect", "--json", ended))
-    assert (facts["new"], facts["same"], facts["target"]) == ([], ["made.txt"], str(shell.here))
+def test_collecting_twice_changes_nothing(guest, ended):
+    assert guest.text("collect", ended) == "came home (5 bytes): 1 new file: made.txt\n"
+    assert guest.text("collect", ended) == "Everything was here already.\n"
+    (facts,) = json.loads(guest.text("collect", "--json", ended))
+    assert (facts["new"], facts["same"], facts["target"]) == ([], ["made.txt"], str(guest.here))
 
 
 def test_results_can_be_collected_anywhere_from_anywhere(shared, looked_at, tmp_path):
@@ -121,10 +114,10 @@ def test_results_can_be_collected_anywhere_from_anywhere(shared, looked_at, tmp_
     assert (tmp_path / "deep" / "copy" / "made.txt").read_text() == "made\n"
 
 
-def test_a_home_that_is_gone_says_how_to_collect_elsewhere(shell, ended):
-    shell.here.rename(shell.here.with_name("moved"))
-    done = shell.offload("collect", ended, cwd=shell.home)
-    shell.here.with_name("moved").rename(shell.here)
+def test_a_home_that_is_gone_says_how_to_collect_elsewhere(guest, ended):
+    guest.here.rename(guest.here.with_name("moved"))
+    done = guest.offload("collect", ended, cwd=guest.home)
+    guest.here.with_name("moved").rename(guest.here)
     assert done.returncode == 125
     assert f"offload collect {ended} --to DIR" in done.stderr.decode()
 
@@ -136,22 +129,22 @@ def test_a_target_that_is_a_file_is_refused(shared, looked_at):
     assert b"offload collect" in done.stderr
 
 
-def test_an_unfinished_job_has_nothing_to_collect_yet(shell):
-    job_id = shell.text("run", "-d", "--", "sleep", "60").strip()
-    done = shell.offload("collect", job_id)
+def test_an_unfinished_job_has_nothing_to_collect_yet(guest):
+    job_id = guest.text("run", "-d", "--", "sleep", "60").strip()
+    done = guest.offload("collect", job_id)
     assert done.returncode == 125
     assert f"offload wait {job_id}" in done.stderr.decode()
-    assert "is being cancelled" in shell.text("cancel", job_id)
-    assert shell.offload("wait", job_id).returncode == 130
-    assert "has already ended: cancelled" in shell.text("cancel", job_id)
+    assert "is being cancelled" in guest.text("cancel", job_id)
+    assert guest.offload("wait", job_id).returncode == 130
+    assert "has already ended: cancelled" in guest.text("cancel", job_id)
 
 
-def test_rerun_uses_the_files_of_that_time(shell, ended):
-    shell.write("fit.sh", "echo changed\n")
-    again = shell.text("rerun", ended).strip()
+def test_rerun_uses_the_files_of_that_time(guest, ended):
+    guest.write("fit.sh", "echo changed\n")
+    again = guest.text("rerun", ended).strip()
     assert again != ended
-    assert shell.offload("wait", again).returncode == 0
-    assert shell.text("logs", again).splitlines()[0] == "out"
+    assert guest.offload("wait", again).returncode == 0
+    assert guest.text("logs", again).splitlines()[0] == "out"
 
 
 def test_an_unknown_id_suggests_near_ones(shared, looked_at):

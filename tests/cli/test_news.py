@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from fakes.shell import Shell
 from offload.cli.news import News
 from offload.model.counts import Counts
@@ -18,6 +20,11 @@ JOB = JobView(
 )  # fmt: skip
 ARRAY = replace(JOB, spec=replace(SPEC, is_array=True))
 WAITS = replace(JOB, state=State.PENDING, started=None)
+
+
+@pytest.fixture
+def shell(guest):
+    return guest
 
 
 def waits(code: ReasonCode, sentence: str = "It waits.") -> JobView:

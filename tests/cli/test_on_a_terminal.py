@@ -5,6 +5,8 @@ import pty
 import re
 import subprocess
 
+import pytest
+
 from fakes.shell import COMMAND
 
 
@@ -13,6 +15,11 @@ def read(master: int) -> bytes:
         return os.read(master, 65536)
     except OSError:  # what Linux says when the other end is closed
         return b""
+
+
+@pytest.fixture
+def shell(guest):
+    return guest
 
 
 def on_a_terminal(shell, *words: str, **settings: object) -> tuple[int, str]:

@@ -27,7 +27,11 @@ HALF_GOOD = 'test -e "$GO" || exit 3\necho "$OFFLOAD_TASK" > made.txt\n'
 
 
 @pytest.fixture
-def here(shell):
+def here(guest):
+    return with_scripts(guest)
+
+
+def with_scripts(shell):
     shell.write("bad.py", BAD)
     shell.write("bad.sh", QUICK_AND_BAD)
     shell.write("half.sh", HALF_GOOD)
@@ -220,7 +224,8 @@ def test_a_question_that_somebody_else_answered_is_taken_back(here):
         assert person.end() == 130
 
 
-def test_the_launcher_that_is_killed_while_a_job_is_paused_comes_back_to_a_paused_job(here):
+def test_the_launcher_that_is_killed_while_a_job_is_paused_comes_back_to_a_paused_job(alone):
+    here = with_scripts(alone)
     job = paused(here)
     process = json.loads(here.text("launcher", "status", "--json"))["pid"]
     os.kill(process, signal.SIGKILL)

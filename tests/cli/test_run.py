@@ -16,6 +16,11 @@ from offload.wire.codec import convert, decode
 BYTES = bytes(range(256)) * 3 + b"no newline at the end"
 
 
+@pytest.fixture
+def shell(guest):
+    return guest
+
+
 def gate(shell) -> tuple[str, Path]:
     """A shell command that waits, and the file whose appearing ends the wait."""
     path = shell.here.parent / "go"
@@ -102,9 +107,9 @@ def test_a_file_edited_at_home_meanwhile_is_kept_and_the_result_lies_beside_it(s
     assert (shell.here / "made.txt").read_text() == "new\n"
 
 
-def test_directives_set_defaults_and_show_tells_where_each_value_came_from(shell):
-    shell.write("fit.R", "# offload: cpus=0.5 memory=300Mi name=study\n")
-    shown = shell.text("run", "--cpus", "0.25", "--env", "A=b c", "--show", "fit.R", "x")
+def test_directives_set_defaults_and_show_tells_where_each_value_came_from(alone):
+    alone.write("fit.R", "# offload: cpus=0.5 memory=300Mi name=study\n")
+    shown = alone.text("run", "--cpus", "0.25", "--env", "A=b c", "--show", "fit.R", "x")
     rows = {line.split("  ")[0]: line for line in shown.splitlines()}
     assert rows["command"].endswith("command line")
     assert "Rscript fit.R x" in rows["command"]
@@ -114,7 +119,7 @@ def test_directives_set_defaults_and_show_tells_where_each_value_came_from(shell
     assert rows["name"].endswith("line 1 of fit.R")
     assert rows["gpus"].endswith("default")
     assert "b c" in rows["env A"]
-    assert json.loads(shell.text("jobs", "--json"))["jobs"] == []
+    assert json.loads(alone.text("jobs", "--json"))["jobs"] == []
 
 
 def test_show_as_json_has_the_spec_and_the_origins(shell):
@@ -250,15 +255,15 @@ def test_a_script_that_is_ignored_is_refused_before_anything_runs(shell):
     assert "not sent" in shell.text("explain", "drafts/a.sh")
 
 
-def test_data_of_offload_inside_the_directory_stays_out_of_it(shell):
-    shell.environ["OFFLOAD_HOME"] = str(shell.here / "state")
-    done = shell.offload("run", "--", "sh", "-c", "ls -A; touch made")
+def test_data_of_offload_inside_the_directory_stays_out_of_it(alone):
+    alone.environ["OFFLOAD_HOME"] = str(alone.here / "state")
+    done = alone.offload("run", "--", "sh", "-c", "ls -A; touch made")
     assert (done.returncode, done.stdout) == (0, b""), done.stderr
-    assert sorted(path.name for path in shell.here.iterdir()) == ["made", "state"]
-    assert "state/store.sqlite: not sent: built-in rule: Offload" in shell.text(
+    assert sorted(path.name for path in alone.here.iterdir()) == ["made", "state"]
+    assert "state/store.sqlite: not sent: built-in rule: Offload" in alone.text(
         "explain", "state/store.sqlite"
     )
-    assert shell.offload("run", "--", "true", cwd=shell.here / "state").returncode == 2
+    assert alone.offload("run", "--", "true", cwd=alone.here / "state").returncode == 2
 
 
 def test_a_directory_beyond_the_size_limit_is_refused(shell):
@@ -294,12 +299,12 @@ def test_a_command_that_can_not_be_executed_is_126_as_in_a_shell(shell):
     assert b"it is not marked as executable" in done.stderr
 
 
-def test_following_survives_the_death_of_the_launcher(shell):
-    wait, go = gate(shell)
-    shell.write("slow.sh", f"echo first; {wait}; echo last\n")
-    with shell.start("run", "slow.sh") as process:
+def test_following_survives_the_death_of_the_launcher(alone):
+    wait, go = gate(alone)
+    alone.write("slow.sh", f"echo first; {wait}; echo last\n")
+    with alone.start("run", "slow.sh") as process:
         assert process.stdout.readline() == b"first\n"
-        pid = json.loads(shell.text("launcher", "status", "--json"))["pid"]
+        pid = json.loads(alone.text("launcher", "status", "--json"))["pid"]
         os.kill(pid, signal.SIGKILL)
         go.touch()
         out, err = process.communicate(timeout=60)

@@ -18,14 +18,14 @@ SAY = (
 
 
 @pytest.fixture
-def here(shell):
-    shell.write("say.py", SAY)
-    shell.write(
+def here(guest):
+    guest.write("say.py", SAY)
+    guest.write(
         "list.sh", 'echo "$OFFLOAD_TASK $1 $(cat "$1") $(ls data | tr "\\n" " ")"; echo more >> "$1"\n'
     )
     for name in ("a", "b", "c"):
-        shell.write(f"data/{name}.csv", f"{name}{name}\n")
-    return shell
+        guest.write(f"data/{name}.csv", f"{name}{name}\n")
+    return guest
 
 
 def lines(done) -> list[str]:

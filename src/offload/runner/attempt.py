@@ -29,6 +29,7 @@ from offload.runner.delegate import Delegate
 from offload.runner.desk import Desk
 from offload.runner.environment import DEFAULTS, checkpoint_of, task_environment
 from offload.runner.execute import Command, Control, Ended, execute
+from offload.runner.guard import Guard
 from offload.runner.inputs import Input
 from offload.runner.memory import CgroupMemory, Memory, WatchedMemory
 from offload.runner.note import read_result
@@ -59,7 +60,7 @@ class Attempt:
         stage: the snapshot.
         lease: which task.
         control: how others cancel, evict or drop it.
-        agent: who executes it in another container; None executes it here.
+        keeper: the agent that executes it in another container, or the guard of what is executed here.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Attempt:
         stage: Stage,
         lease: Lease,
         control: Control,
-        agent: Agent | None = None,
+        keeper: Agent | Guard,
     ) -> None:
         self._config = config
         self._welcome = welcome
@@ -79,7 +80,7 @@ class Attempt:
         self._stage = stage
         self._lease = lease
         self._control = control
-        self._agent = agent
+        self._keeper = keeper
         self._stdin: Path | None = None
         self._saved = checkpoint_of(config, lease.task)
         self._input = Input()
@@ -171,12 +172,12 @@ class Attempt:
             select.select([self._control.fd], [], [], 1.0)
 
     def _execute(self, pump: Pump) -> Ended:
-        if self._agent:
+        if isinstance(self._keeper, Agent):
             # What the container of the task has set is known there alone.
-            return Delegate(self._agent, self._command({}), self._control).run(pump)
+            return Delegate(self._keeper, self._command({}), self._control).run(pump)
         memory = self._memory()
         try:
-            return execute(self._command(os.environ), self._control, pump, memory)
+            return execute(self._command(os.environ), self._control, pump, memory, self._keeper)
         finally:
             memory.close()
 

@@ -15,9 +15,10 @@ from typing import Final
 
 from offload.model.warning import EarlyWarning
 from offload.runner.discipline import Discipline
+from offload.runner.guard import Guard
 from offload.runner.memory import Memory
 from offload.runner.pump import Pump
-from offload.runner.tree import Reaped, die_with, sweep
+from offload.runner.tree import Reaped, sweep
 from offload.runner.verdict import Cause
 from offload.wire.frames import Stream
 
@@ -106,10 +107,8 @@ class Control:
         os.close(self.fd)
 
 
-def execute(command: Command, control: Control, pump: Pump, memory: Memory) -> Ended:
+def execute(command: Command, control: Control, pump: Pump, memory: Memory, guard: Guard) -> Ended:
     """Run the command to its end; returns when no process of it is left and its pipes are empty.
-
-    Must be called by the main thread: the command dies with the thread that forks it.
 
     Raises:
         OSError: the command can't be started. The pump runs all the same and must be finished.
@@ -121,12 +120,13 @@ def execute(command: Command, control: Control, pump: Pump, memory: Memory) -> E
         pump.start()
     started = time.monotonic()
     discipline = command.discipline(started)
-    _watch(process.pid, discipline, control, memory, reaped)
-    wall = time.monotonic() - started
-    process.returncode = os.waitstatus_to_exitcode(reaped.status[process.pid])
-    gentle = not discipline.killed
-    linger = LINGER if discipline.cause is Cause.NOTHING else 0.0
-    clean = sweep(reaped, linger=linger, grace=min(command.grace, HELPERS_GRACE) if gentle else 0.0)
+    with guard.over(process.pid):
+        _watch(process.pid, discipline, control, memory, reaped)
+        wall = time.monotonic() - started
+        process.returncode = os.waitstatus_to_exitcode(reaped.status[process.pid])
+        gentle = not discipline.killed
+        linger = LINGER if discipline.cause is Cause.NOTHING else 0.0
+        clean = sweep(reaped, linger=linger, grace=min(command.grace, HELPERS_GRACE) if gentle else 0.0)
     pump.finish()
     return Ended(
         code=process.returncode,
@@ -141,13 +141,7 @@ def execute(command: Command, control: Control, pump: Pump, memory: Memory) -> E
     )
 
 
-def _start(command: Command, pump: Pump, join: Callable[[], None]) -> subprocess.Popen[bytes]:
-    runner = os.getpid()
-
-    def in_child() -> None:
-        die_with(runner)
-        join()
-
+def _start(command: Command, pump: Pump, join: Callable[[], None] | None) -> subprocess.Popen[bytes]:
     stdin = os.open(command.stdin or os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     stdout, stderr = pump.open(Stream.STDOUT), pump.open(Stream.STDERR)
     try:
@@ -159,7 +153,7 @@ def _start(command: Command, pump: Pump, join: Callable[[], None]) -> subprocess
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,
-            preexec_fn=in_child,  # noqa: PLW1509  it takes no lock: a prctl and a write
+            preexec_fn=join,  # noqa: PLW1509  it takes no lock: a write
         )
     finally:
         for fd in (stdin, stdout, stderr):

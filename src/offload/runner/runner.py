@@ -12,6 +12,7 @@ from offload.runner.agent import Agent, AgentGone, Termination
 from offload.runner.attempt import Attempt
 from offload.runner.config import Config
 from offload.runner.desk import Desk
+from offload.runner.guard import Guard
 from offload.runner.patience import PREFIX, Dismissed, Disowned, Patience
 from offload.runner.stage import Stage
 from offload.runner.tree import become_subreaper
@@ -44,10 +45,11 @@ class Runner:
         if not self._place.occupy():
             return 0
         os.chdir(self._config.directory)  # keep no other directory busy
+        if self._config.agent:
+            return self._live_beside(Agent(self._config.agent))
+        guard = Guard(self._config.runner)
         become_subreaper()
-        if self._config.agent is None:
-            return self._live(None)
-        return self._live_beside(Agent(self._config.agent))
+        return self._live(guard)
 
     def _live_beside(self, agent: Agent) -> int:
         """Live in a pod, whose end is this: the agent stops, and only then is the runner told to.
@@ -65,10 +67,10 @@ class Runner:
         self._termination.wait()
         return status
 
-    def _live(self, agent: Agent | None) -> int:
+    def _live(self, keeper: Agent | Guard) -> int:
         problem = ""
         try:
-            problem = self._work(agent)
+            problem = self._work(keeper)
         except Disowned as disowned:
             problem = str(disowned)
         except Dismissed as dismissed:
@@ -83,11 +85,12 @@ class Runner:
         self._place.leave()
         return 0
 
-    def _work(self, agent: Agent | None) -> str:
+    def _work(self, keeper: Agent | Guard) -> str:
         with self._patience.connect() as connection:
             welcome = self._hello(connection)
             stage = Stage(welcome, self._place, self._patience, connection)
             stage.prepare()
+            agent = keeper if isinstance(keeper, Agent) else None
             if agent and not agent.wait():
                 return ""
             desk = Desk(self._config.runner, self._patience, poll=welcome.poll)
@@ -96,7 +99,7 @@ class Runner:
                 agent.when_ending(desk.evict)
             desk.start()
             try:
-                self._serve(desk, stage, welcome, agent)
+                self._serve(desk, stage, welcome, keeper)
             except AgentGone:
                 desk.fall_silent()
                 raise
@@ -104,7 +107,7 @@ class Runner:
                 desk.join()
         return desk.problem
 
-    def _serve(self, desk: Desk, stage: Stage, welcome: Welcome, agent: Agent | None) -> None:
+    def _serve(self, desk: Desk, stage: Stage, welcome: Welcome, keeper: Agent | Guard) -> None:
         """Attempt after attempt."""
         while next_one := desk.next_lease():
             lease, control = next_one
@@ -115,7 +118,7 @@ class Runner:
                 stage=stage,
                 lease=lease,
                 control=control,
-                agent=agent,
+                keeper=keeper,
             )
             outcome = attempt.run(self._patience, desk)
             if outcome is None:

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from resource import struct_rusage
 from typing import Final
 
-_PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
@@ -28,19 +27,8 @@ UNKILLABLE: Final = 30.0
 
 def become_subreaper() -> None:
     """From now on orphaned descendants become children of this process."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
-def die_with(parent: int) -> None:
-    """In a fresh child: end when the thread that forked ends, even by SIGKILL."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-def _prctl(option: int, value: int) -> None:
-    if _LIBC.prctl(option, value, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), f"prctl({option})")
+    if _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
 def descendants(root: int) -> list[int]:

@@ -303,11 +303,11 @@ def test_sigterm_ends_a_runner_that_has_not_reached_the_launcher(launcher, start
 
 
 def test_kill_9_of_the_runner_takes_the_task_along(launcher, script, start):
-    script("echo up; exec sleep 1000")
+    script("sleep 1000 & echo up; exec sleep 1000")
     launcher.add_task()
     runner = start()
     launcher.wait_for(launcher.output)
-    assert len(runner.tasks()) == 1
+    assert len(runner.tasks()) == 2
     os.kill(runner.process.pid, signal.SIGKILL)
     eventually(lambda: runner.tasks() == [])
     assert not (runner.directory / "ended").exists()
