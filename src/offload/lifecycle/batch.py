@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SPAN: Final = 0.5
+SPAN: Final = 1.0
 """Seconds of work that a runner may hold."""
 MOST: Final = 64
 """Leases that a runner may hold."""

@@ -28,8 +28,7 @@ from offload.runner.config import Config
 from offload.runner.delegate import Delegate
 from offload.runner.desk import Desk
 from offload.runner.environment import DEFAULTS, checkpoint_of, task_environment
-from offload.runner.execute import Command, Control, Ended, execute
-from offload.runner.guard import Guard
+from offload.runner.execute import Command, Control, Ended, Executor
 from offload.runner.inputs import Input
 from offload.runner.memory import CgroupMemory, Memory, WatchedMemory
 from offload.runner.note import read_result
@@ -38,6 +37,7 @@ from offload.runner.pump import Pump
 from offload.runner.sender import Sender
 from offload.runner.spool import Spool
 from offload.runner.stage import Sent, Stage, Start
+from offload.runner.tree import Kin
 from offload.runner.verdict import Cause, Facts, exit_status, judge, never_started
 from offload.runner.work import Workplace
 from offload.wire.frames import Stream
@@ -60,7 +60,7 @@ class Attempt:
         stage: the snapshot.
         lease: which task.
         control: how others cancel, evict or drop it.
-        keeper: the agent that executes it in another container, or the guard of what is executed here.
+        executor: the agent in another container, or this process itself.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Attempt:
         stage: Stage,
         lease: Lease,
         control: Control,
-        keeper: Agent | Guard,
+        executor: Agent | Executor,
     ) -> None:
         self._config = config
         self._welcome = welcome
@@ -80,7 +80,7 @@ class Attempt:
         self._stage = stage
         self._lease = lease
         self._control = control
-        self._keeper = keeper
+        self._executor = executor
         self._stdin: Path | None = None
         self._saved = checkpoint_of(config, lease.task)
         self._input = Input()
@@ -172,12 +172,12 @@ class Attempt:
             select.select([self._control.fd], [], [], 1.0)
 
     def _execute(self, pump: Pump) -> Ended:
-        if isinstance(self._keeper, Agent):
+        if isinstance(self._executor, Agent):
             # What the container of the task has set is known there alone.
-            return Delegate(self._keeper, self._command({}), self._control).run(pump)
-        memory = self._memory()
+            return Delegate(self._executor, self._command({}), self._control).run(pump)
+        memory = self._memory(self._executor.kin)
         try:
-            return execute(self._command(os.environ), self._control, pump, memory, self._keeper)
+            return self._executor.run(self._command(os.environ), self._control, pump, memory)
         finally:
             memory.close()
 
@@ -208,14 +208,14 @@ class Attempt:
         parameters, command = self._welcome.parameters, self._welcome.command
         return parameters.command_of(command, self._input.values) if parameters else command
 
-    def _memory(self) -> Memory:
+    def _memory(self, kin: Kin) -> Memory:
         limit = self._welcome.memory
         if self._config.cgroup is not None:
             try:
                 return CgroupMemory(limit, parent=self._config.cgroup)
             except OSError as error:
                 self._notice(f"The kernel can't keep the memory limit here ({error}); it is watched instead.")
-        return WatchedMemory(limit, root=os.getpid())
+        return WatchedMemory(limit, kin)
 
     def _refused(self, error: OSError | subprocess.SubprocessError) -> Outcome:
         """The outcome of a command that did not start."""

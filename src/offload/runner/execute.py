@@ -18,7 +18,7 @@ from offload.runner.discipline import Discipline
 from offload.runner.guard import Guard
 from offload.runner.memory import Memory
 from offload.runner.pump import Pump
-from offload.runner.tree import Reaped, sweep
+from offload.runner.tree import Kin, Reaped, become_subreaper, sweep
 from offload.runner.verdict import Cause
 from offload.wire.frames import Stream
 
@@ -107,38 +107,59 @@ class Control:
         os.close(self.fd)
 
 
-def execute(command: Command, control: Control, pump: Pump, memory: Memory, guard: Guard) -> Ended:
-    """Run the command to its end; returns when no process of it is left and its pipes are empty.
+class Executor:
+    """Executes commands as children of this process, one after another, and none of them outlives it.
 
-    Raises:
-        OSError: the command can't be started. The pump runs all the same and must be finished.
+    Makes the process a subreaper, so there must be one of these only.
+
+    Args:
+        name: of the runner.
+
+    Attributes:
+        kin: the processes of the command under way.
     """
-    reaped, own_peak = Reaped(), _own_peak()
-    try:
-        process = _start(command, pump, memory.join)
-    finally:
-        pump.start()
-    started = time.monotonic()
-    discipline = command.discipline(started)
-    with guard.over(process.pid):
-        _watch(process.pid, discipline, control, memory, reaped)
-        wall = time.monotonic() - started
-        process.returncode = os.waitstatus_to_exitcode(reaped.status[process.pid])
-        gentle = not discipline.killed
-        linger = LINGER if discipline.cause is Cause.NOTHING else 0.0
-        clean = sweep(reaped, linger=linger, grace=min(command.grace, HELPERS_GRACE) if gentle else 0.0)
-    pump.finish()
-    return Ended(
-        code=process.returncode,
-        cause=discipline.cause,
-        wall=wall,
-        cpu=reaped.cpu,
-        # A child starts with its parent's high-water mark, so a small one says nothing of its own.
-        peak=max(memory.peak, reaped.largest if reaped.largest > own_peak or not memory.peak else 0),
-        kernel_killed=memory.kernel_killed(),
-        clean=clean,
-        warned=discipline.warned,
-    )
+
+    def __init__(self, name: str) -> None:
+        self._guard = Guard(name)
+        become_subreaper()
+        self.kin = Kin(os.getpid())
+
+    def run(self, command: Command, control: Control, pump: Pump, memory: Memory) -> Ended:
+        """Run the command to its end; returns when no process of it is left and its pipes are empty.
+
+        Raises:
+            OSError: the command can't be started. The pump runs all the same and must be finished.
+        """
+        reaped, own_peak = Reaped(), _own_peak()
+        try:
+            process = _start(command, pump, memory.join)
+        finally:
+            pump.start()
+        started = time.monotonic()
+        discipline = command.discipline(started)
+        with self._guard.over(process.pid):
+            _watch(process.pid, discipline, control, memory, reaped)
+            wall = time.monotonic() - started
+            process.returncode = os.waitstatus_to_exitcode(reaped.status[process.pid])
+            clean = _sweep(discipline, command.grace, reaped)
+        pump.finish()
+        return Ended(
+            code=process.returncode,
+            cause=discipline.cause,
+            wall=wall,
+            cpu=reaped.cpu,
+            # A child starts with its parent's high-water mark, so a small one says nothing of its own.
+            peak=max(memory.peak, reaped.largest if reaped.largest > own_peak or not memory.peak else 0),
+            kernel_killed=memory.kernel_killed(),
+            clean=clean,
+            warned=discipline.warned,
+        )
+
+
+def _sweep(discipline: Discipline, grace: float, reaped: Reaped) -> bool:
+    """End what the command has left behind; whether none is left."""
+    linger = LINGER if discipline.cause is Cause.NOTHING else 0.0
+    return sweep(reaped, linger=linger, grace=0.0 if discipline.killed else min(grace, HELPERS_GRACE))
 
 
 def _start(command: Command, pump: Pump, join: Callable[[], None] | None) -> subprocess.Popen[bytes]:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
-from offload.runner.tree import descendants, proportional, resident
+from offload.runner.tree import Kin, proportional, resident
 
 FASTEST: Final = 0.05
 SLOWEST: Final = 0.25
@@ -45,17 +45,17 @@ class Memory(Protocol):
 
 
 class WatchedMemory:
-    """Measures the tree below ``root`` every 50 to 250 ms: the fuller, the faster."""
+    """Measures the processes of a task every 50 to 250 ms: the fuller, the faster."""
 
-    def __init__(self, limit: int | None, *, root: int) -> None:
+    def __init__(self, limit: int | None, kin: Kin) -> None:
         self._limit = limit
-        self._root = root
+        self._kin = kin
         self.peak = 0
         self.interval = FASTEST
 
     def look(self) -> bool:
         """Measure; whether the limit is exceeded."""
-        pids = descendants(self._root)
+        pids = self._kin.look()
         size = _sum(resident, pids)
         if len(pids) > 1 and size > self.peak:
             size = _sum(proportional, pids) or size

@@ -12,10 +12,9 @@ from offload.runner.agent import Agent, AgentGone, Termination
 from offload.runner.attempt import Attempt
 from offload.runner.config import Config
 from offload.runner.desk import Desk
-from offload.runner.guard import Guard
+from offload.runner.execute import Executor
 from offload.runner.patience import PREFIX, Dismissed, Disowned, Patience
 from offload.runner.stage import Stage
-from offload.runner.tree import become_subreaper
 from offload.runner.work import Workplace
 from offload.wire.codec import decode, encode
 from offload.wire.http import Connection
@@ -47,9 +46,7 @@ class Runner:
         os.chdir(self._config.directory)  # keep no other directory busy
         if self._config.agent:
             return self._live_beside(Agent(self._config.agent))
-        guard = Guard(self._config.runner)
-        become_subreaper()
-        return self._live(guard)
+        return self._live(Executor(self._config.runner))
 
     def _live_beside(self, agent: Agent) -> int:
         """Live in a pod, whose end is this: the agent stops, and only then is the runner told to.
@@ -67,10 +64,10 @@ class Runner:
         self._termination.wait()
         return status
 
-    def _live(self, keeper: Agent | Guard) -> int:
+    def _live(self, executor: Agent | Executor) -> int:
         problem = ""
         try:
-            problem = self._work(keeper)
+            problem = self._work(executor)
         except Disowned as disowned:
             problem = str(disowned)
         except Dismissed as dismissed:
@@ -85,12 +82,12 @@ class Runner:
         self._place.leave()
         return 0
 
-    def _work(self, keeper: Agent | Guard) -> str:
+    def _work(self, executor: Agent | Executor) -> str:
         with self._patience.connect() as connection:
             welcome = self._hello(connection)
             stage = Stage(welcome, self._place, self._patience, connection)
             stage.prepare()
-            agent = keeper if isinstance(keeper, Agent) else None
+            agent = executor if isinstance(executor, Agent) else None
             if agent and not agent.wait():
                 return ""
             desk = Desk(self._config.runner, self._patience, poll=welcome.poll)
@@ -99,7 +96,7 @@ class Runner:
                 agent.when_ending(desk.evict)
             desk.start()
             try:
-                self._serve(desk, stage, welcome, keeper)
+                self._serve(desk, stage, welcome, executor)
             except AgentGone:
                 desk.fall_silent()
                 raise
@@ -107,7 +104,7 @@ class Runner:
                 desk.join()
         return desk.problem
 
-    def _serve(self, desk: Desk, stage: Stage, welcome: Welcome, keeper: Agent | Guard) -> None:
+    def _serve(self, desk: Desk, stage: Stage, welcome: Welcome, executor: Agent | Executor) -> None:
         """Attempt after attempt."""
         while next_one := desk.next_lease():
             lease, control = next_one
@@ -118,7 +115,7 @@ class Runner:
                 stage=stage,
                 lease=lease,
                 control=control,
-                keeper=keeper,
+                executor=executor,
             )
             outcome = attempt.run(self._patience, desk)
             if outcome is None:
