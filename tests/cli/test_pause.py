@@ -119,6 +119,8 @@ def test_a_job_whose_tasks_all_fail_alike_is_paused_and_whoever_follows_it_leave
 def test_every_page_about_a_paused_job_says_so_and_what_can_be_done(here):
     job = paused(here)
     assert re.search(rf"{job} +bad.py +paused ", here.text("jobs"))
+    assert job in here.text("jobs", "--state", "paused")
+    assert job not in here.text("jobs", "--state", job_of(here)["state"])
     assert here.text("status", job).startswith(f"{job}  bad.py  paused\n")
     for page in ("status", "why", "failures"):
         assert f"Go on: offload resume {job}   End it: offload cancel {job}" in here.text(page, job)

@@ -9,7 +9,7 @@ import click
 from offload.cli.command import Command
 from offload.cli.shared import connect, json_option, print_json
 from offload.cli.text import ago, counts_text, duration_of, stand_of, table
-from offload.model.states import State
+from offload.model.states import Stand
 from offload.wire.api import JobView
 
 
@@ -22,7 +22,7 @@ from offload.wire.api import JobView
         "offload jobs --json | jq -r '.jobs[].id'",
     ),
 )
-@click.option("--state", type=click.Choice([state.value for state in State]), help="Only jobs in this state.")
+@click.option("--state", type=click.Choice([stand.value for stand in Stand]), help="Only jobs in this state.")
 @click.option("-n", "--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="How many.")
 @json_option('{"jobs": [JobView…], "next": id or null}')
 def jobs_command(*, state: str | None, limit: int, as_json: bool) -> None:

@@ -75,7 +75,7 @@ class Api:
     def jobs(
         self, *, state: str | None = None, user: str | None = None, limit: int = 50, before: str | None = None
     ) -> JobPage:
-        """Jobs, newest first."""
+        """Jobs, newest first; ``state`` is what lists show, so a paused job is ``paused`` alone."""
         query = {"state": state, "user": user, "limit": limit, "before": before}
         return self._get("/v1/jobs", JobPage, query)
 

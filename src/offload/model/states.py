@@ -24,6 +24,17 @@ class State(StrEnum):
         return self not in (State.PENDING, State.RUNNING)
 
 
+class Stand(StrEnum):
+    """What lists show of a job: its state, or ``paused`` as long as that is wanted of an unfinished one."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    PAUSED = "paused"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 class Target(StrEnum):
     """What is wanted of a job; people and failures move the target, only the reconciler moves the state.
 

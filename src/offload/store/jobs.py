@@ -15,7 +15,7 @@ from offload.lifecycle.job import job_state
 from offload.model.ids import JobId, new_job_id, pool_id, size_of_pool
 from offload.model.reasons import Reason
 from offload.model.spec import Spec
-from offload.model.states import State, Target
+from offload.model.states import Stand, State, Target
 from offload.store import events, manifests
 from offload.store.schema import jobs, pools, tasks
 from offload.store.views import counts_of, job_view, to_text
@@ -154,7 +154,7 @@ def _not_found(connection: Connection, job: str) -> JobNotFoundError:
 def page(
     connection: Connection,
     *,
-    state: State | None = None,
+    stand: Stand | None = None,
     user: str | None = None,
     limit: int = PAGE,
     before: str | None = None,
@@ -165,8 +165,8 @@ def page(
         JobNotFoundError: ``before`` names no job.
     """
     query = select(jobs).order_by(jobs.c.number.desc()).limit(limit + 1)
-    if state is not None:
-        query = query.where(jobs.c.state == state)
+    if stand is not None:
+        query = query.where(_stands(stand))
     if user is not None:
         query = query.where(jobs.c.user == user)
     if before is not None:
@@ -175,6 +175,11 @@ def page(
     waiting = _waiting(connection, [row.id for row in rows[:limit]])
     views = tuple(job_view(row, waiting.get(row.id, {})) for row in rows[:limit])
     return JobPage(jobs=views, next=views[-1].id if len(rows) > limit else None)
+
+
+def _stands(stand: Stand) -> ColumnElement[bool]:
+    is_paused = jobs.c.state.in_(UNFINISHED) & (jobs.c.target == Target.PAUSED)
+    return is_paused if stand is Stand.PAUSED else (jobs.c.state == stand.value) & ~is_paused
 
 
 def unfinished(connection: Connection, cluster: str | None = None) -> list[str]:

@@ -12,7 +12,7 @@ from offload.model.failure import ALIKE
 from offload.model.ids import pool_id, runner_id
 from offload.model.outcome import Outcome
 from offload.model.reasons import Reason, ReasonCode
-from offload.model.states import State, Target
+from offload.model.states import Stand, State, Target
 from offload.store import events, facts, grants, jobs, leases, migrate, pausing, pools, tasks
 from offload.store.engine import Store, make_engine
 from offload.wire.runner_protocol import Completion, LeaseRequest, OrderKind
@@ -43,6 +43,27 @@ def due(store, job):
 
 def kinds(store, job):
     return [told.kind for told in store.run_now(events.read, job=job)]
+
+
+def listed(store):
+    """Stands under which the job is listed."""
+    return [stand for stand in Stand if store.run_now(jobs.page, stand=stand).jobs]
+
+
+def test_a_paused_job_is_listed_as_that_alone_until_it_goes_on_or_ends(store):
+    job = submit(store, "1-2")
+    assert listed(store) == [Stand.PENDING]
+    (lease,) = grant(store, job)
+    store.run_now(pausing.request_pause, job, "ada", 3.0)
+    assert listed(store) == [Stand.PAUSED]
+    store.run_now(pausing.request_resume, job, "ada", 3.0)
+    assert listed(store) == [Stand.RUNNING]
+    store.run_now(pausing.request_pause, job, "ada", 4.0)
+    store.run_now(jobs.request_cancel, job, 5.0)
+    assert listed(store) == [Stand.RUNNING]
+    store.run_now(tasks.end_pending, job, CancelRequested(CANCELLED_BEFORE_START), 6.0)
+    settle(store, job, lease, Outcome(exit_status=0))
+    assert listed(store) == [Stand.CANCELLED]
 
 
 def test_a_paused_job_leases_nothing_new_and_a_resumed_one_goes_on(store):

@@ -17,6 +17,7 @@ from offload.server.api.parameters import (
     JobId,
     Key,
     Limit,
+    OfStand,
     OfState,
     OfUser,
     RerunBody,
@@ -59,10 +60,10 @@ async def history(body: SubmissionBody, launcher: Here, user: Person) -> UsageVi
 
 @router.get("", responses=problems(404), summary="List jobs, newest first")
 async def list_jobs(
-    launcher: Here, state: OfState = None, user: OfUser = None, limit: Limit = 50, before: Before = None
+    launcher: Here, state: OfStand = None, user: OfUser = None, limit: Limit = 50, before: Before = None
 ) -> JobPage:
     """A page of jobs; `next` is the `before` of the following page."""
-    page = await launcher.store.run(jobs.page, state=state, user=user, limit=limit, before=before)
+    page = await launcher.store.run(jobs.page, stand=state, user=user, limit=limit, before=before)
     return JobPage(jobs=tuple(_shown(launcher, view) for view in page.jobs), next=page.next)
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from offload.model.array import Array
 from offload.model.spec import Spec
-from offload.model.states import State
+from offload.model.states import Stand, State
 from offload.wire.api import Rerun, Submission
 from offload.wire.content import Digests
 
@@ -72,6 +72,10 @@ Key = Annotated[
     ),
 ]
 OfState = Annotated[State | None, Query(alias="state", description="Only those in this state.")]
+OfStand = Annotated[
+    Stand | None,
+    Query(alias="state", description="Only those that stand so; a paused job is `paused` alone."),
+]
 OfUser = Annotated[
     str | None, Query(alias="user", max_length=200, pattern=_TEXT, description="Only this user's.")
 ]
