@@ -39,7 +39,7 @@ class Guard:
         read, self._pipe = os.pipe2(os.O_CLOEXEC)
         try:
             subprocess.run(
-                ["/bin/sh", "-c", _SHELL, f"offload guard of {name}"],
+                ["/bin/sh", "-c", _SHELL, f"offload-guard {name}"],
                 cwd="/",
                 env={},  # nobody shall take it for a process of the script
                 stdin=read,

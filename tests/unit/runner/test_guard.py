@@ -45,7 +45,7 @@ def is_alive(pid: int) -> bool:
 
 def guards(name: str) -> list[str]:
     shown = subprocess.run(["ps", "-wweo", "args"], capture_output=True, text=True, check=True)
-    return [line for line in shown.stdout.splitlines() if f"offload guard of {name}" in line]
+    return [line for line in shown.stdout.splitlines() if f"offload-guard {name}" in line]
 
 
 def test_what_is_guarded_dies_with_the_process(name):
@@ -68,7 +68,7 @@ def test_without_its_guard_a_runner_goes_on(launcher, script, start):
     launcher.add_task()
     runner = start()
     eventually(runner.tasks)
-    subprocess.run(["pkill", "-KILL", "-f", f"offload guard of {runner.name}"], check=True)
+    subprocess.run(["pkill", "-KILL", "-f", f"offload-guard {runner.name}"], check=True)
     (runner.directory / "go").touch()
     assert launcher.completion().outcome.exit_status == 0
 
