@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 
 import pytest
 
@@ -109,8 +110,7 @@ def test_a_manifest_needs_its_blobs(blobs):
 
 def test_a_manifest_whose_blob_is_gone_counts_as_missing(service, blobs):
     service.put_snapshot()
-    for path in (service.config.data / "blobs").glob("*/*.raw"):
-        path.unlink()
+    service.launcher.content.files.delete(digest_of(SCRIPT), unwanted_since=time.time() + 100)
     assert not blobs.has_manifest(SNAPSHOT)
 
 
@@ -145,7 +145,7 @@ def test_asking_for_blobs_that_are_not_there_is_refused_before_any_is_sent(servi
 
 def test_a_blob_that_rots_on_disk_is_detected(service, blobs):
     service.put_snapshot()
-    (path,) = (service.config.data / "blobs").glob("*/*.raw")
+    (path,) = (service.config.data / "blobs/packs").glob("*.pack")
     path.write_bytes(b"rotten")
     assert type(caught(lambda: fetch(blobs, digest_of(SCRIPT)))) is BlobCorruptError
 

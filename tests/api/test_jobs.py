@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
-from fakes.service import CAPACITY, SNAPSHOT, Service, caught, spec, until
+from fakes.service import CAPACITY, SCRIPT, SNAPSHOT, Service, caught, spec, until
 from offload.backends.contract import Capabilities, Health
 from offload.errors import (
     BlobMissingError,
@@ -256,7 +257,7 @@ def test_pages_and_filters_of_jobs(service):
     assert service.call("GET", "/v1/jobs?state=running")["jobs"] == []
     assert len(service.call("GET", f"/v1/jobs?user={service.launcher.user}")["jobs"]) == 3
     error = caught(lambda: service.call("GET", "/v1/jobs?state=runing"))
-    assert "'pending', 'running', 'succeeded', 'failed' or 'cancelled'" in error.sentence
+    assert "'pending', 'running', 'paused', 'succeeded', 'failed' or 'cancelled'" in error.sentence
 
 
 def test_cancelling_ends_what_has_not_begun_and_tells_who_works(any_service):
@@ -321,8 +322,7 @@ def test_a_rerun_of_what_cannot_be_is_refused(service, body, said):
 
 def test_a_rerun_of_files_that_are_gone_says_so(service):
     job = service.submit()
-    for path in (service.config.data / "blobs").glob("*/*.raw"):
-        path.unlink()
+    service.launcher.content.files.delete(digest_of(SCRIPT), unwanted_since=time.time() + 100)
     error = caught(lambda: service.call("POST", f"/v1/jobs/{job.id}/rerun?key=r1"))
     assert type(error) is ResultsGoneError
 

@@ -38,7 +38,9 @@ def put(files: BlobFiles, *contents: bytes) -> list[str]:
 
 
 def on_disk(files: BlobFiles) -> list[str]:
-    return sorted(name for _, _, names in os.walk(files._directory) for name in names)
+    """Names of files that hold blobs, whole or not."""
+    found = [name for _, _, names in os.walk(files._directory) for name in names]
+    return sorted(name for name in found if not name.startswith("index.sqlite"))
 
 
 def stored_path(files: BlobFiles, digest: str) -> Path:

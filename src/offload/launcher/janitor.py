@@ -108,6 +108,7 @@ class Janitor:
                 needed = await self._store.run(manifests.needed_blobs, batch)
                 garbage = [digest for digest in batch if digest not in needed]
                 deleted += await asyncio.to_thread(self._delete, garbage, before)
+        await asyncio.to_thread(self._content.files.tidy)
         return deleted
 
     def _delete(self, digests: list[str], before: float) -> int:

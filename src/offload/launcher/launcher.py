@@ -165,6 +165,7 @@ class Launcher:
         await self.background.aclose()
         await self.reconciler.aclose()
         await self.clusters.aclose()
+        self.content.files.close()
         self.store.close()
 
     async def view(self) -> LauncherView:

@@ -4,17 +4,19 @@ Nearly all files of a working directory are small. They are read once, and while
 stored the next is read and hashed, so a first snapshot takes about as long as the slower of the two sides.
 
 A launcher that lacks all of one batch probably lacks all of the next. On this machine, asking about a batch
-takes a fifth of the time of sending it, and the launcher does nothing else meanwhile; so the next batch is
-sent without a question, two after the next such answer, then four. What travels in vain is at most about as
-much as what was new before it.
+takes a fifth of the time of sending it, and the launcher does nothing else meanwhile; so the next batch
+follows in the same request without a question, two after the next such answer, then four. What travels in
+vain is at most about as much as what was new before it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
 
@@ -77,6 +79,14 @@ class Asked:
         return self._there
 
 
+@dataclass(slots=True)
+class _Batch:
+    """Contents by digest, and how many bytes the files have that hold them."""
+
+    contents: dict[str, bytes] = field(default_factory=dict)
+    size: int = 0
+
+
 class SmallFiles:
     """Sends the content of small files from a thread of its own; one batch travels while the next is filled.
 
@@ -92,10 +102,9 @@ class SmallFiles:
         self.bytes_sent = 0
         self._sink = sink
         self._meter = meter
-        self._batch: dict[str, bytes] = {}
-        self._size = 0
-        self._trust = self._unasked = 0
-        self._batches: queue.Queue[tuple[dict[str, bytes], int] | None] = queue.Queue(1)
+        self._batch = _Batch()
+        self._trust = 0
+        self._batches: queue.Queue[_Batch | None] = queue.Queue(1)
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
 
@@ -105,7 +114,7 @@ class SmallFiles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None and self._batch:
+        if error is None and self._batch.contents:
             self._hand_over()
         if self._thread:
             self._finish(self._thread, error)
@@ -123,9 +132,9 @@ class SmallFiles:
 
     def add(self, digest: str, data: bytes) -> None:
         """Send this content, unless the launcher has it."""
-        self._batch[digest] = data
-        self._size += len(data)
-        if self._size >= _BATCH:
+        self._batch.contents[digest] = data
+        self._batch.size += len(data)
+        if self._batch.size >= _BATCH:
             self._hand_over()
 
     def _hand_over(self) -> None:
@@ -134,35 +143,42 @@ class SmallFiles:
         if self._thread is None:
             self._thread = threading.Thread(target=self._send_all, name="offload-send", daemon=True)
             self._thread.start()
-        self._batches.put((self._batch, self._size))
-        self._batch, self._size = {}, 0
+        self._batches.put(self._batch)
+        self._batch = _Batch()
 
     def _send_all(self) -> None:
-        while (batch := self._batches.get()) is not None:
+        batches = iter(self._batches.get, None)
+        for batch in batches:
             if self._error:
                 continue
             try:
-                self._send(*batch)
+                self._send(batch, batches)
             except BaseException as error:  # noqa: BLE001  raised again in the thread that waits for it
                 self._error = error
 
-    def _send(self, batch: dict[str, bytes], size: int) -> None:
-        missing = self._missing([digest for digest in batch if digest not in self.there])
-        if missing:
-            new = (Blob(digest, Codec.RAW, (data,)) for digest, data in batch.items() if digest in missing)
-            self.bytes_sent += self._sink.put(new)
-        self.there.update(batch)
-        self._meter.advance(size)
-
-    def _missing(self, digests: list[str]) -> set[str]:
-        """What of a batch is to be sent."""
-        if self._unasked:
-            self._unasked -= 1
-            return set(digests)
+    def _send(self, batch: _Batch, following: Iterator[_Batch]) -> None:
+        """Send what is new of a batch, and as many as are trusted to be new of those that follow it."""
+        digests = [digest for digest in batch.contents if digest not in self.there]
         missing = self._sink.missing(digests)
         all_new = self._sink.is_near and len(missing) == len(digests)
-        self._unasked = self._trust = max(1, 2 * self._trust) if all_new else 0
-        return missing
+        self._trust = max(1, 2 * self._trust) if all_new else 0
+        if missing:
+            self.there |= batch.contents.keys() - missing
+            run = itertools.chain([batch], itertools.islice(following, self._trust))
+            self.bytes_sent += self._sink.put(self._blobs(run))
+        else:
+            self._done(batch)
+
+    def _blobs(self, batches: Iterable[_Batch]) -> Iterator[Blob]:
+        for batch in batches:
+            for digest, data in batch.contents.items():
+                if digest not in self.there:
+                    yield Blob(digest, Codec.RAW, (data,))
+            self._done(batch)
+
+    def _done(self, batch: _Batch) -> None:
+        self.there.update(batch.contents)
+        self._meter.advance(batch.size)
 
 
 def send_files(root: bytes, files: Mapping[str, Node], sink: BlobSink, meter: Meter | None = None) -> int:

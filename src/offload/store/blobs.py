@@ -28,6 +28,7 @@ from offload.errors import BlobCorruptError, BlobMissingError, OffloadError, Pro
 from offload.model.blobs import Blob, Codec
 from offload.model.manifest import is_digest
 from offload.store.incoming import Incoming, PackReceiver, demand_space
+from offload.store.packed import Packs, PackWriter
 from offload.wire.encoding import CHUNK, Decoder, decoded, encode_bytes
 
 _SUFFIX: Final = {Codec.RAW: ".raw", Codec.ZSTD: ".zst"}
@@ -61,11 +62,35 @@ class BlobFiles:
                 os.makedirs(path, mode=0o700, exist_ok=True)
         self._damaged = set(os.listdir(self._aside))
         self._remove_leftovers()
+        with demand_space():
+            os.makedirs(os.path.join(self._directory, "packs"), mode=0o700, exist_ok=True)
+            self._packs = Packs(directory / "packs")
 
     def missing(self, digests: Iterable[str]) -> set[str]:
         """Which of these aren't there; those that are there are wanted from now on."""
         with self._deleting:
-            return {digest for digest in digests if self._touch(digest) is None}
+            names = set(map(checked, digests))
+            packed, now = self._packs.index.known(names), time.time()
+            if late := [digest for digest, wanted in packed.items() if wanted < now - _LATE]:
+                self._packs.index.want(late, now)
+            return {digest for digest in names - packed.keys() if self._touch_file(digest) is None}
+
+    def write_small(self) -> PackWriter:
+        """Where small blobs go that are whole and proved."""
+        return PackWriter(self._packs, self.temporary())
+
+    def tidy(self) -> None:
+        """Give back the space of small blobs that were deleted.
+
+        Raises:
+            DiskFullError: there is no space left to do so.
+        """
+        with demand_space():
+            self._packs.tidy(self.temporary())
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        self._packs.index.close()
 
     def has(self, digest: str) -> bool:
         """Whether the blob is there; it is wanted from now on."""
@@ -117,7 +142,7 @@ class BlobFiles:
     def delete(self, digest: str, *, unwanted_since: float) -> bool:
         """Remove a blob unless it was wanted after ``unwanted_since`` (seconds); says whether it did."""
         with self._deleting:
-            removed = False
+            removed = self._packs.index.delete(digest, unwanted_since=unwanted_since - _LATE)
             for codec in _SUFFIX:
                 path = self.path(digest, codec)
                 with contextlib.suppress(FileNotFoundError):
@@ -128,11 +153,21 @@ class BlobFiles:
 
     def __iter__(self) -> Iterator[StoredBlob]:
         """Every blob, in no order; those that come or go meanwhile may or may not be among them."""
+        for packed in self._packs.index:
+            yield StoredBlob(packed.digest, packed.size, packed.wanted + _LATE)
         for shard in _entries(self._directory):
             if len(shard.name) == 2:  # noqa: PLR2004  two hex digits
                 yield from _stored(shard)
 
     def _touch(self, digest: str) -> Codec | None:
+        packed = self._packs.index.find(checked(digest))
+        if packed is None:
+            return self._touch_file(digest)
+        if packed.wanted < (now := time.time()) - _LATE:
+            self._packs.index.want([digest], now)
+        return packed.codec
+
+    def _touch_file(self, digest: str) -> Codec | None:
         stem, late = self._stem(digest), time.time() - _LATE
         for codec, suffix in _SUFFIX.items():
             path = stem + suffix
@@ -153,9 +188,7 @@ class BlobFiles:
         return self._stem(digest) + _SUFFIX[codec]
 
     def _stem(self, digest: str) -> str:
-        if not is_digest(digest):
-            raise ProtocolError(f"{digest[:100]!r} is not the name of a blob.")
-        return f"{self._directory}/{digest[7:9]}/{digest[9:]}"
+        return f"{self._directory}/{checked(digest)[7:9]}/{digest[9:]}"
 
     def heal(self, digest: str) -> None:
         """Forget that the blob was damaged, because it has come again."""
@@ -183,8 +216,9 @@ class BlobFiles:
     def _proved(self, digest: str, codec: Codec) -> Iterator[bytes]:
         decoder = Decoder(digest, codec)
         held = b""
+        packed = self._packs.read(digest)
         try:
-            for chunk in _read(self.path(digest, codec)):
+            for chunk in _read(self.path(digest, codec)) if packed is None else (packed,):
                 if held:
                     yield held
                 decoder.drain(chunk)
@@ -193,17 +227,33 @@ class BlobFiles:
         except FileNotFoundError as error:
             raise self._gone([digest]) from error
         except BlobCorruptError:
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(self.path(digest, codec), f"{self._aside}/{digest[7:]}")
-                self._damaged.add(digest[7:])
+            self._set_aside(digest, codec, packed)
             raise
         yield held
+
+    def _set_aside(self, digest: str, codec: Codec, packed: bytes | None) -> None:
+        """Keep damaged bytes for whoever looks for the cause; the blob counts as missing."""
+        aside = f"{self._aside}/{digest[7:]}"
+        with contextlib.suppress(FileNotFoundError):
+            if packed is None:
+                os.replace(self.path(digest, codec), aside)
+            else:
+                self._packs.index.drop(digest)
+                Path(aside).write_bytes(packed)
+            self._damaged.add(digest[7:])
 
     def _remove_leftovers(self) -> None:
         for entry in _entries(self._temporary):
             with contextlib.suppress(FileNotFoundError):
                 if entry.stat().st_mtime < time.time() - _LEFTOVER_AGE:
                     os.unlink(entry.path)
+
+
+def checked(digest: str) -> str:
+    """The same; raises ``ProtocolError`` when it is not the name of a blob."""
+    if not is_digest(digest):
+        raise ProtocolError(f"{digest[:100]!r} is not the name of a blob.")
+    return digest
 
 
 def _read(path: str) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ pack is taken in pieces cut anywhere; the chunks of one pack must come one after
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from contextlib import AbstractContextManager
@@ -22,6 +23,8 @@ from offload.wire.packs import PackReader, Piece
 if TYPE_CHECKING:
     from offload.store.blobs import BlobFiles
 
+_SMALL: Final = 1 << 18
+"""Bytes up to which a blob shares a file with others."""
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 
 
@@ -80,22 +83,15 @@ class Incoming:
             self._path = ""
 
 
-def _store_whole(files: BlobFiles, digest: str, data: bytes | memoryview) -> None:
-    """Store a blob that isn't encoded and is all there."""
-    if digest_of(data) != digest:
-        raise corrupt(digest)
-    path = files.temporary()
-    descriptor = os.open(path, _NEW, 0o600)
-    try:
-        try:
-            _write(descriptor, data)
-        finally:
-            os.close(descriptor)
-        _publish(path, files.path(digest, Codec.RAW))
-    except BaseException:
-        os.unlink(path)
-        raise
-    files.heal(digest)
+def _prove(piece: Piece) -> None:
+    """Raises ``BlobCorruptError`` when a whole blob isn't what its digest names."""
+    if piece.codec is Codec.RAW:
+        if digest_of(piece.data) != piece.digest:
+            raise corrupt(piece.digest)
+        return
+    decoder = Decoder(piece.digest, piece.codec)
+    decoder.drain(piece.data)
+    decoder.finish()
 
 
 def _write(descriptor: int, data: bytes | memoryview) -> None:
@@ -113,15 +109,18 @@ def _publish(path: str, final: str) -> None:
 
 
 class PackReceiver:
-    """Takes the bytes of a pack in pieces cut anywhere, and stores each blob as soon as it is whole.
+    """Takes the bytes of a pack in pieces cut anywhere, and stores the blobs that are whole.
 
-    What was stored before an error stays, so a sender that starts again sends only the rest.
+    What came before an error stays, so a sender that starts again sends only the rest. Small blobs are
+    visible once the pack has ended, in whatever way.
     """
 
     def __init__(self, files: BlobFiles) -> None:
         self._files = files
         self._reader = PackReader()
         self._incoming: Incoming | None = None
+        self._small: list[Piece] = []
+        self._writer = files.write_small()
         self._closed = False
         # A request that is given up leaves here while a thread may still be feeding.
         self._taking = threading.Lock()
@@ -137,6 +136,8 @@ class PackReceiver:
             if self._incoming:
                 self._incoming.close()
                 self._incoming = None
+            with self._writer, contextlib.suppress(OSError):  # the first error is the one to tell
+                self._writer.publish()
 
     def feed(self, *chunks: bytes) -> None:
         """Take the next bytes. About 1 MiB is worth the way into a thread; a packet isn't.
@@ -147,21 +148,32 @@ class PackReceiver:
             DiskFullError: there is no space left.
         """
         with self._taking, demand_space():
-            for chunk in chunks if not self._closed else ():
-                for piece in self._reader.feed(chunk):
+            if self._closed:
+                return
+            try:
+                # A piece that is cut by a packet is copied to be whole again; of one megabyte few are.
+                for piece in self._reader.feed(b"".join(chunks)):
                     self._take(piece)
+            finally:
+                self._writer.add(self._small)
+                self._small = []
 
     def close(self) -> None:
         """Say that nothing more comes.
 
         Raises:
             ProtocolError: the last blob is incomplete.
+            DiskFullError: there is no space left.
         """
         self._reader.close()
+        with demand_space():
+            self._writer.publish()
 
     def _take(self, piece: Piece) -> None:
-        if piece.last and piece.codec is Codec.RAW and self._incoming is None:
-            _store_whole(self._files, piece.digest, piece.data)
+        if piece.last and self._incoming is None and len(piece.data) <= _SMALL:
+            _prove(piece)
+            self._files.heal(piece.digest)
+            self._small.append(piece)
             return
         incoming = self._incoming or Incoming(self._files, piece.digest, piece.codec)
         self._incoming = incoming

@@ -19,6 +19,7 @@ from offload.model.blobs import Blob, Codec
 from offload.wire.chunked import Parts
 
 _HEADER: Final = struct.Struct("<32sBBI")
+HEADER_SIZE: Final = _HEADER.size
 MAX_PIECE: Final = 1 << 20
 """Bytes of one piece, at most; what a receiver must be able to hold."""
 _CODECS: Final = frozenset(Codec)
@@ -45,7 +46,7 @@ def pack_parts(blobs: Iterable[Blob]) -> Iterator[Parts]:
     size = 0
     try:
         for piece in _pieces(blobs):
-            parts += (_head(piece), piece.data)
+            parts += (piece_head(piece), piece.data)
             size += _HEADER.size + len(piece.data)
             if size >= MAX_PIECE:
                 yield parts
@@ -58,7 +59,8 @@ def pack_parts(blobs: Iterable[Blob]) -> Iterator[Parts]:
         yield parts
 
 
-def _head(piece: Piece) -> bytes:
+def piece_head(piece: Piece) -> bytes:
+    """The header of a piece."""
     return _HEADER.pack(bytes.fromhex(piece.digest[7:]), piece.codec, piece.last, len(piece.data))
 
 

@@ -361,7 +361,7 @@ def test_many_batches_of_small_files_travel_each_content_once(take, launcher, tm
     )
     snapshot = take(home)
     assert 24_000_000 < snapshot.bytes_sent < 24_020_000
-    assert sum(call == "PUT /v1/blobs" for call in launcher.calls) == 3
+    assert sum(call == "PUT /v1/blobs" for call in launcher.calls) == 2
     check_out(snapshot.manifest, launcher.connect(), tmp_path / "out")
     assert describe(tmp_path / "out") == describe(home)
 
@@ -374,7 +374,7 @@ def test_a_launcher_that_lacks_everything_is_asked_ever_less_often_on_this_machi
         with blob_launcher(tmp_path / f"launcher-{network}", network=network) as launcher:
             take_snapshot(home, cache_dir=tmp_path / f"cache-{network}", sink=launcher.connect())
             asked[network] = [call for call in launcher.calls if call.endswith("/blobs/missing")]
-            assert sum(call == "PUT /v1/blobs" for call in launcher.calls) == 8
+            assert sum(call == "PUT /v1/blobs" for call in launcher.calls) == len(asked[network])
     assert (len(asked[False]), len(asked[True])) == (3, 8)
 
 
