@@ -84,7 +84,7 @@ class Attempt:
         self._stdin: Path | None = None
         self._saved = checkpoint_of(config, lease.task)
         self._input = Input()
-        self._spool = Spool(place.spool, task=lease.task, attempt=lease.attempt)
+        self._spool = Spool(place.spool, task=lease.task, attempt=lease.attempt, reserve=place.reserve)
 
     def run(self, patience: Patience, desk: Desk) -> Outcome | None:
         """The outcome; None when the lease was lost meanwhile and nobody wants to know.

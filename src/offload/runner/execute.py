@@ -18,7 +18,7 @@ from offload.runner.discipline import Discipline
 from offload.runner.guard import Guard
 from offload.runner.memory import Memory
 from offload.runner.pump import Pump
-from offload.runner.tree import Kin, Reaped, become_subreaper, sweep
+from offload.runner.tree import Kin, Reaped, become_subreaper, high_water, sweep
 from offload.runner.verdict import Cause
 from offload.wire.frames import Stream
 
@@ -130,7 +130,7 @@ class Executor:
         Raises:
             OSError: the command can't be started. The pump runs all the same and must be finished.
         """
-        reaped, own_peak = Reaped(), _own_peak()
+        reaped, own_peak = Reaped(), high_water(os.getpid())
         try:
             process = _start(command, pump, memory.join)
         finally:
@@ -211,8 +211,3 @@ def _watch(pid: int, discipline: Discipline, control: Control, memory: Memory, r
                 return
     finally:
         os.close(pidfd)
-
-
-def _own_peak() -> int:
-    with open("/proc/self/status", "rb") as file:
-        return next((int(line.split()[1]) << 10 for line in file if line.startswith(b"VmHWM:")), 0)

@@ -6,7 +6,8 @@ once they are acknowledged. When too much is waiting (the launcher is away, or s
 without end.
 
 A script may fill the disk itself and then say so. Nobody would free that space while its last words wait to
-be kept, so room for one frame is set aside before it starts: on a full disk output still gets through.
+be kept, so room for one frame is set aside before it starts: on a full disk output still gets through. It may
+be left for the next attempt.
 
 The spool belongs to one attempt of one runner process and is not synced to disk: if the runner dies, so
 does the attempt.
@@ -56,6 +57,7 @@ class Spool:
 
     Attributes:
         directory: holds the segments; made when absent.
+        reserve: the file that is set aside and left; None makes one and removes it.
         task: index of the task, for the frames' headers.
         attempt: number of the attempt, likewise.
         bytes_in: all bytes ever appended, headers included.
@@ -64,6 +66,7 @@ class Spool:
     directory: Path
     task: int
     attempt: int
+    reserve: Path | None = None
     bound: int = BOUND
     segment: int = SEGMENT
     bytes_in: int = 0
@@ -81,7 +84,7 @@ class Spool:
         if self._reserve is not None:
             return
         self.directory.mkdir(parents=True, exist_ok=True)
-        reserve = _new_segment(self.directory / "reserve")
+        reserve = _new_segment(self.reserve or self.directory / "reserve")
         try:
             os.posix_fallocate(reserve.fd, 0, MAX_PAYLOAD + HEADER_SIZE)
         except OSError:
@@ -160,9 +163,13 @@ class Spool:
             self._abandoned = True
             self._changed.notify_all()
             if self._reserve is not None and self._reserve not in self._segments:
-                _remove(self._reserve)
+                self._segments.append(self._reserve)
             while self._segments:
-                _remove(self._segments.popleft())
+                segment = self._segments.popleft()
+                if segment is self._reserve and self.reserve:
+                    os.close(segment.fd)
+                else:
+                    _remove(segment)
             self._reserve = None
 
     def batch(self, limit: int = BATCH) -> bytes | None:
@@ -203,7 +210,7 @@ class Spool:
 
 
 def _new_segment(path: Path) -> _Segment:
-    return _Segment(path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+    return _Segment(path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _write_at(fd: int, raw: bytes, offset: int) -> None:

@@ -23,6 +23,7 @@ class Workplace:
     Attributes:
         pristine: the snapshot as it was sent; never touched by a task.
         spool: output of the attempt under way.
+        reserve: space that is set aside for output on a full disk.
         files: the attempt's copy of the snapshot.
         result: where the task may leave its result object.
         stdin: standard input of the tasks, if there is one.
@@ -36,6 +37,7 @@ class Workplace:
         self._shared = agent / "attempt" if agent else self._attempt
         self.pristine = directory / "pristine"
         self.spool = self._attempt / "spool"
+        self.reserve = directory / "reserve"
         self.files = files or self._shared / "files"
         self.result = self._shared / "result.json"
         self.stdin = directory / "stdin"
@@ -61,6 +63,7 @@ class Workplace:
         self.clear_attempt()
         remove_tree(self.pristine)
         self.stdin.unlink(missing_ok=True)
+        self.reserve.unlink(missing_ok=True)
 
     def clear_attempt(self) -> None:
         """Remove what belongs to an attempt, as far as that can be done."""
@@ -68,7 +71,7 @@ class Workplace:
         with contextlib.suppress(PermissionError):
             if self.files.exists():
                 empty_directory(self.files)
-            for path in (self._shared, self._attempt):
+            for path in (self._shared / "files", self.spool, self._shared, self._attempt):
                 remove_tree(path)
 
     def prepare_attempt(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 def remove_tree(path: Path) -> None:
     """Remove a directory, also one whose modes forbid it; what isn't there is no error."""
     raw = os.fsencode(path)
+    with contextlib.suppress(OSError):  # what is empty needs no walk
+        os.rmdir(raw)
+        return
     for after_refusal in (_open_up, shutil.rmtree):
         try:
             shutil.rmtree(raw)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fakes.unprivileged import run_on_a_full_disk
 from offload.runner.spool import Spool
-from offload.wire.frames import HEADER_SIZE, Frame, Stream, decode_frames
+from offload.wire.frames import HEADER_SIZE, MAX_PAYLOAD, Frame, Stream, decode_frames
 
 
 def new_spool(directory: Path, **options) -> Spool:
@@ -127,3 +127,15 @@ for number in range(5):
 def test_a_script_that_filled_the_disk_can_still_print(tmp_path):
     done = run_on_a_full_disk(FULL, megabytes=3)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_space_that_is_set_aside_may_be_left_for_the_next_attempt(tmp_path):
+    reserve = tmp_path / "reserve"
+    for attempt in (1, 2):
+        spool = Spool(tmp_path / "spool", task=1, attempt=attempt, reserve=reserve)
+        spool.open()
+        spool.append(Stream.STDOUT, b"hello")
+        assert reserve.stat().st_blocks * 512 > MAX_PAYLOAD
+        spool.abandon()
+        assert os.listdir(tmp_path / "spool") == []
+    assert reserve.exists()
