@@ -52,6 +52,7 @@ class BlobLauncher(socketserver.ThreadingMixIn, socketserver.TCPServer):
         for connection in self._connections:
             connection.close()
         super().server_close()
+        self.blobs.close()
 
 
 class _Handler(BaseHTTPRequestHandler):

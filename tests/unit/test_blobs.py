@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,10 @@ LARGE = os.urandom(3 << 20)
 
 
 @pytest.fixture
-def files(tmp_path) -> BlobFiles:
-    return BlobFiles(tmp_path / "blobs")
+def files(tmp_path) -> Iterator[BlobFiles]:
+    opened = BlobFiles(tmp_path / "blobs")
+    yield opened
+    opened.close()
 
 
 def put(files: BlobFiles, *contents: bytes) -> list[str]:

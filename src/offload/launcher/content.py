@@ -54,7 +54,7 @@ class Content:
                 storing = asyncio.ensure_future(asyncio.to_thread(receiver.feed, *chunks))
                 storing.add_done_callback(_look_at)
             await storing
-            receiver.close()
+            await asyncio.to_thread(receiver.close)
 
     async def send(self, digests: tuple[str, ...], *, compress: bool = False) -> AsyncIterator[bytes]:
         """The pack of these blobs; raises ``BlobMissingError`` or ``BlobCorruptError`` at once."""

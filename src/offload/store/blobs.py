@@ -1,15 +1,15 @@
-"""The launcher's blobs: files named by the SHA-256 of what they hold.
+"""The launcher's blobs, by the SHA-256 of what they hold.
 
-``ab/<62 hex digits>.zst`` or ``.raw``, as they were received. A blob is written beside the shards, checked
-against its digest and renamed, so whoever sees a name sees all of its bytes; after a crash a leftover is
-only a temporary file. Nothing is synced to disk: a machine that loses power may leave a blob with the wrong
-bytes, and every read proves the digest, so such a blob is moved aside, counts as missing, and heals when it
-is sent again.
+Small ones share files, see :mod:`~offload.store.packed`. A large one is a file, ``ab/<62 hex digits>.zst`` or
+``.raw``, as it was received. It is written beside the shards, checked against its digest and renamed, so
+whoever sees a name sees all of its bytes; after a crash a leftover is only a temporary file. Nothing is
+synced to disk: a machine that loses power may leave a blob with the wrong bytes, and every read proves the
+digest, so such a blob is moved aside, counts as missing, and heals when it is sent again.
 
-A blob's modification time says, to the minute, when it was last wanted. Asking for a blob renews it, and
-:meth:`BlobFiles.delete` leaves alone what was wanted since, so garbage collection never takes what a
-submission under way relies on. Everything here may be called from any thread. How blobs get in is
-:mod:`~offload.store.incoming`.
+A file's modification time, or the index of the small ones, says to the minute when a blob was last wanted.
+Asking for a blob renews it, and :meth:`BlobFiles.delete` leaves alone what was wanted since, so garbage
+collection never takes what a submission under way relies on. Everything here may be called from any thread.
+How blobs get in is :mod:`~offload.store.incoming`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from offload.wire.encoding import CHUNK, Decoder, decoded, encode_bytes
 _SUFFIX: Final = {Codec.RAW: ".raw", Codec.ZSTD: ".zst"}
 _CODEC: Final = {suffix: codec for codec, suffix in _SUFFIX.items()}
 _LATE: Final = 60.0
-"""Seconds by which a modification time may lag behind the last wish, so that most cost no write."""
+"""Seconds by which that time may lag behind the last wish, so that most wishes cost no write."""
 _LEFTOVER_AGE: Final = 3600.0
 """Seconds after which a temporary file that nobody writes to belongs to a process that crashed."""
 
@@ -58,13 +58,11 @@ class BlobFiles:
         self._numbers = itertools.count()
         self._deleting = threading.Lock()
         with demand_space():
-            for path in (self._temporary, self._aside):
+            for path in (self._temporary, self._aside, f"{directory}/packs"):
                 os.makedirs(path, mode=0o700, exist_ok=True)
+            self._packs = Packs(directory / "packs")
         self._damaged = set(os.listdir(self._aside))
         self._remove_leftovers()
-        with demand_space():
-            os.makedirs(os.path.join(self._directory, "packs"), mode=0o700, exist_ok=True)
-            self._packs = Packs(directory / "packs")
 
     def missing(self, digests: Iterable[str]) -> set[str]:
         """Which of these aren't there; those that are there are wanted from now on."""

@@ -104,3 +104,4 @@ async def parts(store, tmp_path) -> AsyncIterator[Parts]:
     yield made
     made.hub.stop()
     await made.reconciler.aclose()
+    made.content.files.close()

@@ -8,11 +8,13 @@ import os
 from offload.errors import BlobMissingError
 from offload.launcher import janitor
 from offload.lifecycle.task import CANCELLED_BEFORE_START, CancelRequested
+from offload.model.blobs import Blob, Codec
 from offload.model.ids import pool_id, runner_id
 from offload.model.manifest import Entry, Kind, Manifest, digest_of
 from offload.model.outcome import Outcome
 from offload.model.reasons import Reason, ReasonCode
 from offload.store import events, jobs, manifests, pools, tasks
+from offload.wire.packs import encode_pack
 from offload.wire.runner_protocol import Completion
 
 GONE = Reason(code=ReasonCode.RUNNER_LOST, sentence="It is gone.")
@@ -58,6 +60,24 @@ async def test_blobs_that_nobody_needs_are_removed_after_the_grace_period(parts)
     os.utime(parts.content.files.path(old, 0), (0, 0))
     await parts.janitor.clean()
     assert stored(parts) == {young}
+
+
+async def test_space_of_small_blobs_that_nobody_needs_is_given_back(parts, tmp_path):
+    data = b"small"
+    digest = digest_of(data)
+
+    async def body():
+        yield b"".join(encode_pack([Blob(digest, Codec.RAW, (data,))]))
+
+    await parts.content.receive(body())
+    (pack,) = (tmp_path / "blobs/packs").glob("*.pack")
+    await parts.janitor.clean()
+    assert stored(parts) == {digest}
+    parts.clock.pass_(DAY)
+    parts.content.files._packs.index.want([digest], parts.clock.now() - 2 * HOUR)
+    await parts.janitor.clean()
+    assert stored(parts) == set()
+    assert not pack.exists()
 
 
 async def test_what_a_job_needs_is_kept_however_old(parts):
