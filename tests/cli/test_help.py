@@ -53,7 +53,7 @@ def test_without_a_command_the_help_is_shown_and_the_status_is_that_of_a_mistake
     [
         (("job",), "No such command 'job'. Did you mean 'jobs'?", "See: offload --help"),
         (("jobs", "--stat", "x"), "No such option '--stat'. Did you mean '--state'?", "offload jobs --help"),
-        (("jobs", "--state", "done"), "'running', 'succeeded', 'failed', 'cancelled'", "See: offload jobs"),
+        (("jobs", "--state", "done"), "'paused', 'succeeded', 'failed', 'cancelled'", "See: offload jobs"),
         (("run", "--cpus", "many", "fit.R"), "--cpus: 'many' is not a number of CPUs.", "Write it like 4"),
         (("run", "--array", "3-1", "fit.R"), "this range is empty", "Write it like 1-20"),
         (("run", "nothing.R"), "There is no nothing.R here.", "offload run -- nothing.R"),
