@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from fakes.person import wait_until
+from fakes.runners import is_alive
 
 DAEMON = """
 import os, subprocess, sys, time
@@ -46,14 +47,6 @@ def daemon(person):
     yield script
     if where.exists() and is_alive(int(where.read_text())):
         os.kill(int(where.read_text()), signal.SIGKILL)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_a_process_in_hiding_ends_with_its_script(person, daemon):

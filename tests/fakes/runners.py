@@ -66,6 +66,14 @@ def processes_with(marker: str) -> list[int]:
     return found
 
 
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def eventually(condition: Callable[[], object], timeout: float = 20.0) -> object:
     deadline = time.monotonic() + timeout
     while not (got := condition()):

@@ -28,7 +28,7 @@ _SOME: Final = (
     "SELECT digest, pack, at, size, codec, wanted FROM blobs WHERE digest > ? ORDER BY digest LIMIT 500"
 )
 _SPARSE: Final = """
-SELECT number, COALESCE(SUM(blobs.size + :head), 0) AS needed FROM packs LEFT JOIN blobs ON pack = number
+SELECT number, COALESCE(SUM(blobs.size + ?), 0) AS needed FROM packs LEFT JOIN blobs ON pack = number
 GROUP BY number HAVING 2 * needed < packs.size ORDER BY needed
 """
 _AT_ONCE: Final = 500
@@ -120,7 +120,7 @@ class PackIndex:
 
         ``head``: bytes that a blob needs beside its own.
         """
-        return self._do(_SPARSE, {"head": head})
+        return self._do(_SPARSE, head)
 
     def of_pack(self, pack: int) -> list[Place]:
         """What of a pack is needed, in its order."""
@@ -142,8 +142,7 @@ class PackIndex:
 
     def _do(self, statement: str, *values: object) -> list[Any]:
         with self._changes() as connection:
-            given: Any = values[0] if values and isinstance(values[0], dict) else values
-            return connection.execute(statement, given).fetchall()
+            return connection.execute(statement, values).fetchall()
 
     @contextlib.contextmanager
     def _changes(self) -> Iterator[sqlite3.Connection]:
@@ -156,20 +155,25 @@ class PackIndex:
 
 
 def _open(path: str) -> sqlite3.Connection:
-    for is_last in (False, True):
-        connection = sqlite3.connect(path, check_same_thread=False)
-        try:
-            connection.executescript(_SCHEMA)
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            if is_last or isinstance(error, sqlite3.OperationalError):
-                raise _disk_error(error, path) from error
-            for suffix in ("", "-wal", "-shm"):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path + suffix)
-        else:
-            return connection
-    raise AssertionError
+    try:
+        return _connect(path)
+    except sqlite3.DatabaseError:  # what is there is no database
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path + suffix)
+        return _connect(path)
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, check_same_thread=False)
+    try:
+        connection.executescript(_SCHEMA)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        if isinstance(error, sqlite3.OperationalError):
+            raise _disk_error(error, path) from error
+        raise
+    return connection
 
 
 def _disk_error(error: sqlite3.DatabaseError, path: str) -> OSError:

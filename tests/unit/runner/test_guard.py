@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from fakes.runners import eventually
+from fakes.runners import eventually, is_alive
 
 # Starts a process in a group of its own and dies by SIGKILL in the middle of what the test has it do.
 DIES = """
@@ -33,14 +33,6 @@ def dies(name: str, body: str) -> int:
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=False)
     assert done.returncode == -signal.SIGKILL
     return int(done.stdout)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def guards(name: str) -> list[str]:
