@@ -19,7 +19,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,7 @@ from offload.errors import BlobCorruptError, BlobMissingError, OffloadError, Pro
 from offload.model.blobs import Blob, Codec
 from offload.model.manifest import is_digest
 from offload.store.incoming import Incoming, PackReceiver, demand_space
+from offload.store.pack_index import Packed
 from offload.store.packed import Packs, PackWriter
 from offload.wire.encoding import CHUNK, Decoder, decoded, encode_bytes
 
@@ -68,9 +69,8 @@ class BlobFiles:
         """Which of these aren't there; those that are there are wanted from now on."""
         with self._deleting:
             names = set(map(checked, digests))
-            packed, now = self._packs.index.known(names), time.time()
-            if late := [digest for digest, wanted in packed.items() if wanted < now - _LATE]:
-                self._packs.index.want(late, now)
+            packed = self._packs.index.known(names)
+            self._renew(packed)
             return {digest for digest in names - packed.keys() if self._touch_file(digest) is None}
 
     def write_small(self) -> PackWriter:
@@ -124,10 +124,12 @@ class BlobFiles:
 
     def open(self, digest: str) -> Blob:
         """One blob, as :meth:`fetch` gives it."""
-        codec = self._touch(digest)
+        if packed := self._packs.index.find(checked(digest)):
+            self._renew({digest: packed.wanted})
+        codec = packed.codec if packed else self._touch_file(digest)
         if codec is None:
             raise self._gone([digest])
-        return Blob(digest, codec, self._proved(digest, codec))
+        return Blob(digest, codec, self._proved(digest, codec, packed))
 
     def put_bytes(self, digest: str, data: bytes) -> None:
         """Store bytes in memory; raises as :meth:`put`."""
@@ -157,13 +159,11 @@ class BlobFiles:
             if len(shard.name) == 2:  # noqa: PLR2004  two hex digits
                 yield from _stored(shard)
 
-    def _touch(self, digest: str) -> Codec | None:
-        packed = self._packs.index.find(checked(digest))
-        if packed is None:
-            return self._touch_file(digest)
-        if packed.wanted < (now := time.time()) - _LATE:
-            self._packs.index.want([digest], now)
-        return packed.codec
+    def _renew(self, wanted: Mapping[str, float]) -> None:
+        """Small blobs are wanted now; ``wanted`` says when they last were."""
+        now = time.time()
+        if late := [digest for digest, then in wanted.items() if then < now - _LATE]:
+            self._packs.index.want(late, now)
 
     def _touch_file(self, digest: str) -> Codec | None:
         stem, late = self._stem(digest), time.time() - _LATE
@@ -211,12 +211,12 @@ class BlobFiles:
             f"{len(digests)} stored files are not with the launcher.", details={"digests": list(digests)}
         )
 
-    def _proved(self, digest: str, codec: Codec) -> Iterator[bytes]:
+    def _proved(self, digest: str, codec: Codec, packed: Packed | None) -> Iterator[bytes]:
         decoder = Decoder(digest, codec)
-        held = b""
-        packed = self._packs.read(digest)
+        held, stored = b"", None
         try:
-            for chunk in _read(self.path(digest, codec)) if packed is None else (packed,):
+            stored = self._packs.read(packed) if packed else None
+            for chunk in _read(self.path(digest, codec)) if stored is None else (stored,):
                 if held:
                     yield held
                 decoder.drain(chunk)
@@ -225,7 +225,7 @@ class BlobFiles:
         except FileNotFoundError as error:
             raise self._gone([digest]) from error
         except BlobCorruptError:
-            self._set_aside(digest, codec, packed)
+            self._set_aside(digest, codec, stored)
             raise
         yield held
 

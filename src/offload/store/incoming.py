@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 from offload.errors import disk_full
 from offload.model.blobs import Codec
-from offload.model.manifest import digest_of
-from offload.wire.encoding import Decoder, corrupt
+from offload.store.packed import write_all
+from offload.wire.encoding import Decoder
 from offload.wire.packs import PackReader, Piece
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Incoming:
     def write(self, data: bytes | memoryview) -> None:
         """Take the next encoded bytes."""
         self._decoder.drain(data)
-        _write(self._descriptor, data)
+        write_all(self._descriptor, data)
 
     def finish(self) -> None:
         """Prove the digest and make the blob visible.
@@ -85,19 +85,9 @@ class Incoming:
 
 def _prove(piece: Piece) -> None:
     """Raises ``BlobCorruptError`` when a whole blob isn't what its digest names."""
-    if piece.codec is Codec.RAW:
-        if digest_of(piece.data) != piece.digest:
-            raise corrupt(piece.digest)
-        return
     decoder = Decoder(piece.digest, piece.codec)
     decoder.drain(piece.data)
     decoder.finish()
-
-
-def _write(descriptor: int, data: bytes | memoryview) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 def _publish(path: str, final: str) -> None:

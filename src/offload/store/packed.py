@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from offload.errors import ProtocolError
-from offload.store.pack_index import PackIndex, Place
+from offload.store.pack_index import Packed, PackIndex, Place
 from offload.wire.encoding import CHUNK
 from offload.wire.packs import HEADER_SIZE, PackReader, Piece, piece_head
 
@@ -60,12 +60,23 @@ class Packs:
         """Where a pack is."""
         return f"{self._directory}/{number}{_SUFFIX}"
 
-    def read(self, digest: str) -> bytes | None:
-        """A blob's bytes as they are stored, not proved; None when it is in no pack."""
-        while found := self.index.find(digest):
-            with contextlib.suppress(FileNotFoundError):  # it has just moved to another pack
+    def read(self, found: Packed) -> bytes:
+        """A blob's bytes as they are stored, not proved.
+
+        Raises:
+            FileNotFoundError: it has been deleted since it was found, or its pack is gone.
+        """
+        while True:
+            try:
                 return _read(self.path(found.pack), found.at, found.size)
-        return None
+            except FileNotFoundError:
+                again = self.index.find(found.digest)
+                if again is None:
+                    raise
+                if again.pack == found.pack:
+                    self.index.drop(found.digest)  # so that it is sent again
+                    raise
+                found = again  # it has just moved
 
     def add(self, written: str, size: int, blobs: Sequence[Place], *, instead_of: int | None = None) -> None:
         """Take over a written pack of so many bytes: give it its name, and index it.
@@ -201,11 +212,16 @@ def _read(path: str, at: int, size: int) -> bytes:
         os.close(descriptor)
 
 
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write to the last byte."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
 def _write(descriptor: int, parts: Sequence[bytes | memoryview]) -> None:
     for at in range(0, len(parts), _PARTS):
         some = parts[at : at + _PARTS]
         written = os.writev(descriptor, some)
         if written < sum(map(len, some)):  # a disk that becomes full says so with the next byte
-            rest = memoryview(b"".join(some))[written:]
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
+            write_all(descriptor, memoryview(b"".join(some))[written:])

@@ -6,13 +6,13 @@ import os
 import subprocess
 import sys
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from fakes.unprivileged import run_on_a_full_disk
-from offload.errors import BlobCorruptError, ProtocolError
+from offload.errors import BlobCorruptError, BlobMissingError, ProtocolError
 from offload.model.blobs import Blob, Codec
 from offload.model.manifest import digest_of
 from offload.store import packed
@@ -118,6 +118,16 @@ def test_a_pack_that_is_gone_is_missed(files, directory):
     receive(again, *CONTENTS[:2])
     assert [again.get_bytes(digest) for digest in DIGESTS] == CONTENTS
     again.close()
+
+
+def test_a_pack_that_goes_meanwhile_is_told_and_its_blobs_are_sent_again(files, directory):
+    receive(files, *CONTENTS[:2])
+    packs(directory)[0].unlink()
+    with pytest.raises(BlobMissingError):
+        files.get_bytes(DIGESTS[0])
+    assert files.missing([DIGESTS[0]]) == {DIGESTS[0]}
+    receive(files, CONTENTS[0])
+    assert files.get_bytes(DIGESTS[0]) == CONTENTS[0]
 
 
 DIES = """
@@ -227,32 +237,26 @@ def test_what_moved_is_not_lost_when_the_index_does_not_know_yet(files, director
 
 def test_readers_and_senders_do_not_mind_a_pack_that_moves(files):
     receive(files, *CONTENTS)
-    ended, problems = threading.Event(), []
+    ended = threading.Event()
 
-    def work(turn):
+    def read() -> int:
+        turns = 0
+        while not ended.is_set():
+            assert [files.get_bytes(digest) for digest in DIGESTS[:4]] == CONTENTS[:4]
+            turns += 1
+        return turns
+
+    with ThreadPoolExecutor() as threads:
+        readers = [threads.submit(read) for _ in range(2)]
         try:
-            while not ended.is_set():
-                turn()
-        except BaseException as error:  # noqa: BLE001  told below
-            problems.append(error)
-
-    def lose_and_find():
-        make_old(files, DIGESTS[-1])
-        files.delete(DIGESTS[-1], unwanted_since=2000)
-        files.tidy()
-        receive(files, *CONTENTS[2:])
-
-    def read():
-        assert [files.get_bytes(digest) for digest in DIGESTS[:4]] == CONTENTS[:4]
-
-    threads = [threading.Thread(target=work, args=(turn,)) for turn in (read, read, lose_and_find)]
-    for thread in threads:
-        thread.start()
-    time.sleep(1.0)
-    ended.set()
-    for thread in threads:
-        thread.join()
-    assert problems == []
+            for _ in range(50):
+                make_old(files, DIGESTS[-1])
+                files.delete(DIGESTS[-1], unwanted_since=2000)
+                files.tidy()
+                receive(files, *CONTENTS[2:])
+        finally:
+            ended.set()
+    assert all(reader.result() for reader in readers)
 
 
 FULL = """
