@@ -62,9 +62,10 @@ class Container:
         return inside
 
     def signal(self, number: signal.Signals) -> None:
-        """Signal the agent from outside, as the kubelet does."""
-        assert self.agent is not None
-        os.kill(self.agent, number)
+        """Signal the agent from outside, as the kubelet does; one that has just ended gets nothing."""
+        if agent := self.agent:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(agent, number)
 
     def wait(self, timeout: float = 20.0) -> int:
         """Its exit status, once everything in it is gone."""

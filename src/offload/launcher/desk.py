@@ -18,6 +18,7 @@ from offload.errors import ProtocolError
 from offload.launcher.clock import Clock
 from offload.launcher.hub import Hub
 from offload.launcher.paces import Paces
+from offload.lifecycle.batch import Pace
 from offload.model.growth import resources_of
 from offload.model.ids import RunnerId, job_of_pool, pool_of_runner, size_of_pool
 from offload.store import jobs, leases, pools
@@ -99,7 +100,7 @@ class Desk:
         deadline = loop.time() + self._poll * random.uniform(*_SPREAD)  # noqa: S311  guards nothing
         with self._newest_call(request.runner) as call, self._hub.listen(*topics) as bell:
             while self._newest.get(request.runner) is call:
-                done = await self._exchange(request, self._paces.slowest(job))
+                done = await self._exchange(request, self._paces.of(job))
                 if done.response != LeaseResponse() or self._hub.stopping:
                     return done.response
                 news = await bell.wait(self._patience(done, deadline - loop.time()))
@@ -122,8 +123,8 @@ class Desk:
         """Seconds to wait for news."""
         return left if done.due is None else min(left, max(0.0, done.due - self._clock.now()))
 
-    async def _exchange(self, request: LeaseRequest, slowest: float | None) -> leases.Exchange:
-        done = await self._store.run(leases.exchange, request, self._clock.now(), self._ttl, slowest)
+    async def _exchange(self, request: LeaseRequest, pace: Pace | None) -> leases.Exchange:
+        done = await self._store.run(leases.exchange, request, self._clock.now(), self._ttl, pace)
         if done.changed:
             self._hub.job_changed(done.job, idle=done.concerns_others)
         return done

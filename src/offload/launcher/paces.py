@@ -5,10 +5,12 @@ It is measured, not promised: a launcher that was restarted knows nothing and so
 
 from __future__ import annotations
 
+import statistics
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from typing import Final
 
+from offload.lifecycle.batch import Pace
 from offload.wire.runner_protocol import Completion
 
 _LATEST: Final = 64
@@ -31,7 +33,9 @@ class Paces:
         if len(self._latest) > _JOBS:
             self._latest.popitem(last=False)
 
-    def slowest(self, job: str) -> float | None:
-        """Seconds that the slowest of them took; None when there are too few to tell."""
+    def of(self, job: str) -> Pace | None:
+        """How long they took; None when there are too few to tell."""
         latest = self._latest.get(job, ())
-        return max(latest) if len(latest) >= _ENOUGH else None
+        if len(latest) < _ENOUGH:
+            return None
+        return Pace(typical=statistics.median_high(latest), slowest=max(latest))

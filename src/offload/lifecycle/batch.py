@@ -2,12 +2,15 @@
 
 A lease call costs the launcher some milliseconds, as much as a short task takes. So a runner is given several
 short tasks at once: as many as take :data:`SPAN`, judged by the slowest of the latest ones, because a task
-that is leased behind a long one waits for it. Towards the end a runner gets its share of half of what is
-left, so that all come to the end together; this is guided self-scheduling (Polychronopoulos and Kuck 1987).
+that is leased behind a long one waits for it. Where most tasks end within that time but some don't, it is
+two: one waits while the other runs, so that the runner need not ask in between, and is given back when the
+other proves to be a long one. Towards the end a runner gets its share of half of what is left, so that all
+come to the end together; this is guided self-scheduling (Polychronopoulos and Kuck 1987).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 SPAN: Final = 1.0
@@ -16,17 +19,32 @@ MOST: Final = 64
 """Leases that a runner may hold."""
 
 
-def batch_size(slowest: float | None, *, pending: int, runners: int) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Seconds that the latest attempts of a job took.
+
+    Attributes:
+        typical: half of them took longer.
+        slowest: none of them did.
+    """
+
+    typical: float
+    slowest: float
+
+
+def batch_size(pace: Pace | None, *, pending: int, runners: int) -> int:
     """How many leases a runner may hold, one at least.
 
     Args:
-        slowest: seconds that the slowest of the job's latest attempts took; None when too few have succeeded.
+        pace: of the job's latest attempts; None when too few have succeeded.
         pending: tasks of the job that wait.
         runners: how many work for it.
     """
-    if slowest is None:
+    if pace is None:
         return 1
-    quick = MOST if slowest * MOST <= SPAN else int(SPAN / slowest)
+    quick = MOST if pace.slowest * MOST <= SPAN else int(SPAN / pace.slowest)
+    if pace.typical <= SPAN:
+        quick = max(2, quick)
     share = pending // (2 * max(1, runners))
     return max(1, min(quick, share))
 

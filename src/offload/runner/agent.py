@@ -11,7 +11,6 @@ import contextlib
 import os
 import select
 import shutil
-import signal
 import threading
 import time
 from collections import deque
@@ -40,7 +39,6 @@ class Agent(threading.Thread):
         self._control = directory / "control"
         self._answers: deque[str] = deque()
         self._news = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._there = threading.Event()
         self._ready = False
         self._gone = False
         self._ending = False
@@ -61,9 +59,15 @@ class Agent(threading.Thread):
 
     # --- what the main thread wants -----------------------------------------------------------------
 
-    def wait(self) -> bool:
-        """Wait for the agent's container, as long as it takes; False when it must end already."""
-        self._there.wait()
+    def wait(self, pause: Callable[[int], None]) -> bool:
+        """Wait for the agent's container, as long as it takes; False when it must end already.
+
+        ``pause``: waits until a file descriptor can be read.
+        """
+        while not (self._ready or self._ending):
+            pause(self._news)
+            with contextlib.suppress(BlockingIOError):  # it was a signal
+                os.eventfd_read(self._news)
         return self._ready and not self._ending
 
     @property
@@ -147,7 +151,7 @@ class Agent(threading.Thread):
     def _take(self, line: str) -> None:
         if line == "ready":
             self._ready = True
-            self._there.set()
+            os.eventfd_write(self._news, 1)
         elif line == "term":
             self._end()
         elif line == "again":
@@ -158,7 +162,6 @@ class Agent(threading.Thread):
 
     def _end(self) -> None:
         self._ending = True
-        self._there.set()
         self._when_ending()
         os.eventfd_write(self._news, 1)
 
@@ -174,27 +177,3 @@ def make_pipe(path: Path) -> None:
     with contextlib.suppress(FileExistsError):
         os.mkfifo(path)
         path.chmod(_PIPE_FOR_ALL)
-
-
-class Termination:
-    """SIGTERM to the runner: what to do when it comes, and something to wait for.
-
-    In a pod a runner ends when it is told to, and not before.
-    """
-
-    def __init__(self) -> None:
-        self._came = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-
-    def then(self, act: Callable[[], object]) -> None:
-        """From now on, do this when it comes."""
-
-        def handle(*_: object) -> None:
-            os.eventfd_write(self._came, 1)
-            act()
-
-        signal.signal(signal.SIGTERM, handle)
-
-    def wait(self) -> None:
-        """Return once SIGTERM has come."""
-        self.then(lambda: None)
-        select.select([self._came], [], [])

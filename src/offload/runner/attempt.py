@@ -25,6 +25,7 @@ from offload.model.use import Use
 from offload.runner.agent import Agent, AgentGone
 from offload.runner.checkpoint import Checkpoint
 from offload.runner.config import Config
+from offload.runner.crew import Crew
 from offload.runner.delegate import Delegate
 from offload.runner.desk import Desk
 from offload.runner.environment import DEFAULTS, checkpoint_of, task_environment
@@ -33,8 +34,8 @@ from offload.runner.inputs import Input
 from offload.runner.memory import CgroupMemory, Memory, WatchedMemory
 from offload.runner.note import read_result
 from offload.runner.patience import Dismissed, Patience
-from offload.runner.pump import Pump
-from offload.runner.sender import Sender
+from offload.runner.pump import Flow
+from offload.runner.sender import Delivery
 from offload.runner.spool import Spool
 from offload.runner.stage import Sent, Stage, Start
 from offload.runner.tree import Kin
@@ -61,6 +62,7 @@ class Attempt:
         lease: which task.
         control: how others cancel, evict or drop it.
         executor: the agent in another container, or this process itself.
+        crew: the threads that serve it.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Attempt:
         lease: Lease,
         control: Control,
         executor: Agent | Executor,
+        crew: Crew,
     ) -> None:
         self._config = config
         self._welcome = welcome
@@ -81,6 +84,7 @@ class Attempt:
         self._lease = lease
         self._control = control
         self._executor = executor
+        self._crew = crew
         self._stdin: Path | None = None
         self._saved = checkpoint_of(config, lease.task)
         self._input = Input()
@@ -92,48 +96,40 @@ class Attempt:
         Raises:
             AgentGone: nobody can know; what it printed is with the launcher.
         """
-        sender = Sender(
-            self._spool,
-            patience,
-            self._lease.token,
-            lost=lambda: desk.lose(self._lease.token),
-            dismissed=desk.dismiss,
-        )
-        checkpoint = Checkpoint(
-            self._saved, self._lease, patience, every=self._welcome.checkpoint_every, notice=self._notice
-        )
-        sender.start()
+        token = self._lease.token
+        delivery = self._crew.sender.follow(self._spool, token, lost=lambda: desk.lose(token))
         try:
-            outcome = self._outcome(sender, checkpoint)
+            checkpoint = Checkpoint(self._saved, self._lease, patience, notice=self._notice)
+            outcome = self._outcome(delivery, checkpoint)
         finally:
             self._spool.abandon()
-            sender.join()
+            delivery.wait()
             self._place.clear_attempt()
         return None if self._control.will is Cause.DROP else outcome
 
-    def _outcome(self, sender: Sender, checkpoint: Checkpoint) -> Outcome:
+    def _outcome(self, delivery: Delivery, checkpoint: Checkpoint) -> Outcome:
         try:
             start = self._set_up(checkpoint)
         except (OSError, OffloadError) as error:
             return _not_staged(error)
-        pump = Pump(self._spool)
-        checkpoint.start()
+        flow = self._crew.pump.serve(self._spool)
         try:
-            with self._interrupted_once():
-                ended = self._execute(pump)
+            with self._crew.watch.over(checkpoint), self._interrupted_once():
+                ended = self._execute(flow)
         except (OSError, subprocess.SubprocessError) as error:
-            pump.finish()
-            checkpoint.finish(keep=False)
             return self._refused(error)
         except AgentGone:
-            pump.finish()
-            checkpoint.finish(keep=True)
+            flow.finish()
+            checkpoint.keep()
             self._spool.seal()
-            sender.join()
+            delivery.wait()
             raise
+        finally:
+            flow.finish()
         reason = self._judge(ended)
-        checkpoint.finish(keep=reason is not None and ended.cause not in (Cause.CANCEL, Cause.DROP))
-        return self._bring_home(ended, reason, start, pump, sender)
+        if reason is not None and ended.cause not in (Cause.CANCEL, Cause.DROP):
+            checkpoint.keep()
+        return self._bring_home(ended, reason, start, flow, delivery)
 
     @contextlib.contextmanager
     def _interrupted_once(self) -> Iterator[None]:
@@ -171,13 +167,13 @@ class Attempt:
                 told = True
             select.select([self._control.fd], [], [], 1.0)
 
-    def _execute(self, pump: Pump) -> Ended:
+    def _execute(self, flow: Flow) -> Ended:
         if isinstance(self._executor, Agent):
             # What the container of the task has set is known there alone.
-            return Delegate(self._executor, self._command({}), self._control).run(pump)
+            return Delegate(self._executor, self._command({}), self._control).run(flow)
         memory = self._memory(self._executor.kin)
         try:
-            return self._executor.run(self._command(os.environ), self._control, pump, memory)
+            return self._executor.run(self._command(os.environ), self._control, flow, memory)
         finally:
             memory.close()
 
@@ -225,7 +221,7 @@ class Attempt:
         return Outcome(exit_status=status, reason=reason)
 
     def _bring_home(
-        self, ended: Ended, reason: Reason | None, start: Start, pump: Pump, sender: Sender
+        self, ended: Ended, reason: Reason | None, start: Start, flow: Flow, delivery: Delivery
     ) -> Outcome:
         if self._control.will is Cause.DROP:
             return Outcome(exit_status=None)
@@ -236,10 +232,10 @@ class Attempt:
         for notice in sent.notices:
             self._notice(notice)
         self._spool.seal()
-        sender.join()
+        delivery.wait()
         return Outcome(
             exit_status=exit_status(ended.code),
-            reason=_with(_told(reason, pump.complaints), lost or pump.problem or sender.problem),
+            reason=_with(_told(reason, flow.complaints), lost or flow.problem or delivery.problem),
             use=Use(
                 wall=ended.wall,
                 cpu=ended.cpu,

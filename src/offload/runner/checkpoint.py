@@ -8,10 +8,11 @@ is newer than what the launcher has, and is left as it is.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,6 @@ from offload.snapshot.checkout import check_out
 from offload.snapshot.diff import changed_since, send_results
 from offload.snapshot.walk import Node, walk_results
 from offload.wire.codec import encode
-from offload.wire.http import Connection
 from offload.wire.runner_protocol import LEASE_HEADER, Lease, Saved
 from offload.wire.trees import remove_tree
 
@@ -38,28 +38,22 @@ class Checkpoint:
         directory: what the script sees.
         lease: of the attempt.
         patience: for the launcher's absence.
-        every: seconds between two looks, at least.
         notice: told in a sentence what couldn't be kept.
+
+    Attributes:
+        is_wanted: whether the launcher would take it.
     """
 
     def __init__(
-        self,
-        directory: Path,
-        lease: Lease,
-        patience: Patience,
-        *,
-        every: float,
-        notice: Callable[[str], None],
+        self, directory: Path, lease: Lease, patience: Patience, *, notice: Callable[[str], None]
     ) -> None:
         self._directory = directory
         self._lease = lease
         self._patience = patience
-        self._every = every
         self._notice = notice
         self._kept: tuple[Node, ...] = ()
         self._told = ""
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look_again, name="checkpoint", daemon=True)
+        self.is_wanted = True
 
     def restore(self) -> None:
         """Bring back what earlier attempts saved, unless it is there.
@@ -78,49 +72,87 @@ class Checkpoint:
         part.chmod(self._directory.stat().st_mode)
         part.replace(self._directory)
 
-    def start(self) -> None:
-        """Look now and then from here on."""
-        self._thread.start()
-
-    def finish(self, *, keep: bool) -> None:
-        """Look no more; with ``keep`` once more at what there is."""
-        self._over.set()
-        self._thread.join()
-        if keep:
-            with self._patience.connect() as connection:
-                self._keep(connection)
-
-    def _look_again(self) -> None:
-        pause = self._every
-        while not self._over.wait(pause):
-            began = time.monotonic()
-            with self._patience.connect() as connection:
-                self._keep(connection)
-            pause = max(self._every, _SHARE * (time.monotonic() - began))
-
-    def _keep(self, connection: Connection) -> None:
+    def keep(self) -> None:
+        """Bring the launcher what there is, if it is new."""
         try:
             nodes = walk_results(os.path.realpath(os.fsencode(self._directory)), {}).nodes
             if nodes and nodes != self._kept:
-                self._send(connection)
+                self._send()
                 self._kept = nodes
         except (Dismissed, LeaseLostError):
-            self._over.set()
+            self.is_wanted = False
         except (OSError, OffloadError) as error:
             sentence = f"The checkpoint could not be kept: {str(error).rstrip('.')}."
             if sentence != self._told:
                 self._notice(sentence)
             self._told = sentence
 
-    def _send(self, connection: Connection) -> None:
+    def _send(self) -> None:
         made = changed_since(self._directory, Manifest(), {})
-        blobs = Blobs(connection, self._patience)
-        self._patience.call(lambda: send_results(self._directory, made, blobs))
         headers = {LEASE_HEADER: self._lease.token}
         body = encode(Saved(digest=made.digest))
-        self._patience.call(
-            lambda: connection.request("POST", f"{PREFIX}/checkpoint", body, headers=headers).read()
-        )
+        with self._patience.connect() as connection:
+            blobs = Blobs(connection, self._patience)
+            self._patience.call(lambda: send_results(self._directory, made, blobs))
+            self._patience.call(
+                lambda: connection.request("POST", f"{PREFIX}/checkpoint", body, headers=headers).read()
+            )
+
+
+class Watch(threading.Thread):
+    """Looks now and then at the checkpoint of the attempt under way.
+
+    It sleeps through attempts that are shorter than the time between two looks.
+
+    Args:
+        every: seconds between two looks, at least.
+    """
+
+    def __init__(self, every: float) -> None:
+        super().__init__(name="checkpoint", daemon=True)
+        self._every = every
+        self._changed = threading.Condition()
+        self._checkpoint: Checkpoint | None = None
+        self._due = 0.0
+        self._is_closing = False
+
+    @contextlib.contextmanager
+    def over(self, checkpoint: Checkpoint) -> Iterator[None]:
+        """Look while the body runs, and not after it."""
+        with self._changed:
+            # The thread sleeps for this long at most, so it need not be woken.
+            self._checkpoint, self._due = checkpoint, time.monotonic() + self._every
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._checkpoint = None
+
+    def close(self) -> None:
+        """End the thread."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()
+        self.join()
+
+    def run(self) -> None:
+        """Look until closed."""
+        with self._changed:
+            while not self._is_closing:
+                if self._checkpoint is None:
+                    self._changed.wait(self._every)
+                elif (pause := self._due - time.monotonic()) > 0:
+                    self._changed.wait(pause)
+                else:
+                    self._look(self._checkpoint)
+
+    def _look(self, checkpoint: Checkpoint) -> None:
+        began = time.monotonic()
+        checkpoint.keep()
+        now = time.monotonic()
+        self._due = now + max(self._every, _SHARE * (now - began))
+        if not checkpoint.is_wanted:
+            self._checkpoint = None
 
 
 def _check_out(manifest: Manifest, blobs: Blobs, part: Path) -> None:

@@ -20,7 +20,7 @@ from offload.runner.agent import Agent
 from offload.runner.execute import HELPERS_GRACE, LINGER, Command, Control, Ended
 from offload.runner.memory import FASTEST, SLOWEST
 from offload.runner.order import order_text
-from offload.runner.pump import Pump
+from offload.runner.pump import Flow
 from offload.runner.tree import UNKILLABLE
 from offload.runner.verdict import Cause
 from offload.wire.frames import Stream
@@ -63,20 +63,17 @@ class Delegate:
         self._refusal = ""
         self._began: float | None = None
 
-    def run(self, pump: Pump) -> Ended:
+    def run(self, flow: Flow) -> Ended:
         """Run the command to its end.
 
         Raises:
-            OSError: it can't be started. The pump runs all the same and must be finished.
+            OSError: it can't be started. The flow must be finished.
             AgentGone: its container ended, and nobody knows how the command did.
         """
-        try:
-            before = self._look()
-            number, pipes = self._agent.new_run(order_text(self._command))
-            pump.receive(Stream.STDOUT, _reading(pipes / "out"))
-            pump.receive(Stream.STDERR, _reading(pipes / "err"))
-        finally:
-            pump.start()
+        before = self._look()
+        number, pipes = self._agent.new_run(order_text(self._command))
+        flow.receive(Stream.STDOUT, _reading(pipes / "out"))
+        flow.receive(Stream.STDERR, _reading(pipes / "err"))
         try:
             self._agent.order(f"run {number}")
             status = self._watch(number)
@@ -84,7 +81,7 @@ class Delegate:
             self._demand_started()
             clean = self._sweep()
             after = self._look()
-            pump.finish()
+            flow.finish()
         finally:
             self._agent.forget_run(pipes)
         killed = after.kills > before.kills

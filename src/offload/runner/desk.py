@@ -11,11 +11,13 @@ attempt under way proves to be a long one, the leases behind it are given back, 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -50,12 +52,19 @@ _AHEAD: Final = 63
 class Desk(threading.Thread):
     """Leases, orders and completions of one runner with one slot.
 
+    Args:
+        runner: its id.
+        patience: for the launcher's absence.
+        poll: seconds that the launcher may take to answer.
+        pause: waits until a file descriptor can be read; it must not miss a signal.
+
     Attributes:
         problem: why the desk closed although work may be left; empty when all is well.
     """
 
-    def __init__(self, runner: str, patience: Patience, *, poll: float) -> None:
+    def __init__(self, runner: str, patience: Patience, *, poll: float, pause: Callable[[int], None]) -> None:
         super().__init__(name="desk", daemon=True)
+        self._pause = pause
         self._runner = runner
         self._patience = patience
         self._timeout = poll + _SLACK
@@ -88,8 +97,9 @@ class Desk(threading.Thread):
                     return lease, self._holding[lease.token]
                 if self._stopping:
                     return None
-            select.select([self._news], [], [])
-            os.eventfd_read(self._news)
+            self._pause(self._news)
+            with contextlib.suppress(BlockingIOError):  # it was a signal
+                os.eventfd_read(self._news)
 
     def complete(self, token: str, outcome: Outcome) -> None:
         """Tell the launcher how an attempt ended, until it is settled."""

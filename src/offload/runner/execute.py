@@ -17,7 +17,7 @@ from offload.model.warning import EarlyWarning
 from offload.runner.discipline import Discipline
 from offload.runner.guard import Guard
 from offload.runner.memory import Memory
-from offload.runner.pump import Pump
+from offload.runner.pump import Flow
 from offload.runner.tree import Kin, Reaped, become_subreaper, high_water, sweep
 from offload.runner.verdict import Cause
 from offload.wire.frames import Stream
@@ -124,17 +124,14 @@ class Executor:
         become_subreaper()
         self.kin = Kin(os.getpid())
 
-    def run(self, command: Command, control: Control, pump: Pump, memory: Memory) -> Ended:
+    def run(self, command: Command, control: Control, flow: Flow, memory: Memory) -> Ended:
         """Run the command to its end; returns when no process of it is left and its pipes are empty.
 
         Raises:
-            OSError: the command can't be started. The pump runs all the same and must be finished.
+            OSError: the command can't be started. The flow must be finished.
         """
         reaped, own_peak = Reaped(), high_water(os.getpid())
-        try:
-            process = _start(command, pump, memory.join)
-        finally:
-            pump.start()
+        process = _start(command, flow, memory.join)
         started = time.monotonic()
         discipline = command.discipline(started)
         with self._guard.over(process.pid):
@@ -142,7 +139,7 @@ class Executor:
             wall = time.monotonic() - started
             process.returncode = os.waitstatus_to_exitcode(reaped.status[process.pid])
             clean = _sweep(discipline, command.grace, reaped)
-        pump.finish()
+        flow.finish()
         return Ended(
             code=process.returncode,
             cause=discipline.cause,
@@ -162,9 +159,9 @@ def _sweep(discipline: Discipline, grace: float, reaped: Reaped) -> bool:
     return sweep(reaped, linger=linger, grace=0.0 if discipline.killed else min(grace, HELPERS_GRACE))
 
 
-def _start(command: Command, pump: Pump, join: Callable[[], None] | None) -> subprocess.Popen[bytes]:
+def _start(command: Command, flow: Flow, join: Callable[[], None] | None) -> subprocess.Popen[bytes]:
     stdin = os.open(command.stdin or os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    stdout, stderr = pump.open(Stream.STDOUT), pump.open(Stream.STDERR)
+    stdout, stderr = flow.open(Stream.STDOUT), flow.open(Stream.STDERR)
     try:
         return subprocess.Popen(
             command.argv,

@@ -1,11 +1,15 @@
-"""From the script's pipes to the spool: unchanged bytes, the first ones at once, many together under load."""
+"""From the script's pipes to the spool: unchanged bytes, the first ones at once, many together under load.
+
+One thread serves all attempts of a runner. It sleeps in the kernel until a pipe has something, so that an
+attempt need not wait for a thread to begin or to end.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
-import selectors
+import select
 import threading
 import time
 from typing import Final
@@ -22,23 +26,25 @@ _REMEMBERED: Final = 1 << 13
 """Bytes of stderr, the last ones, in which the reason of a failure is looked for."""
 
 
-class Pump(threading.Thread):
-    """Reads stdout and stderr of one attempt until both end, or until told that nobody writes any more.
+class Flow:
+    """Output of one attempt.
 
     Attributes:
         problem: why output could not be kept; empty when all of it was.
         complaints: the last that was written to stderr.
     """
 
-    def __init__(self, spool: Spool) -> None:
-        super().__init__(name="pump", daemon=True)
+    def __init__(self, pump: Pump, spool: Spool) -> None:
+        self._pump = pump
         self._spool = spool
-        self._selector = selectors.DefaultSelector()
+        self._pipes: dict[int, Stream] = {}
         self._last = {Stream.STDOUT: 0.0, Stream.STDERR: 0.0}
-        self._finishing = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._selector.register(self._finishing, selectors.EVENT_READ)
+        self._over = threading.Event()
+        self.is_ending = False
         self.problem = ""
         self.complaints = b""
+
+    # --- the attempt's side ---------------------------------------------------------------------------
 
     def open(self, stream: Stream) -> int:
         """The writing end of a new pipe; the caller closes it once the script has it."""
@@ -51,31 +57,19 @@ class Pump(threading.Thread):
         os.set_blocking(read, False)
         with contextlib.suppress(OSError):  # the user's share of pipe memory is used up
             fcntl.fcntl(read, fcntl.F_SETPIPE_SZ, _PIPE)
-        self._selector.register(read, selectors.EVENT_READ, stream)
+        self._pipes[read] = stream
+        self._pump.watch(read, self)
 
     def finish(self) -> None:
         """Take what is in the pipes now and end, even if a stranger holds a writing end open."""
-        os.eventfd_write(self._finishing, 1)
-        self.join()
-        self._selector.close()
-        os.close(self._finishing)
+        self.is_ending = True
+        if self._pipes:
+            self._pump.wake()
+            self._over.wait()
 
-    def run(self) -> None:
-        """Pump until the pipes are empty and closed, or :meth:`finish` was called."""
-        finishing = False
-        while len(self._selector.get_map()) > 1 and not finishing:
-            ready = self._selector.select()
-            finishing = any(key.data is None for key, _ in ready)
-            for key, _ in ready:
-                if key.data is not None:
-                    self._read(key.fd, key.data)
-        for key in list(self._selector.get_map().values()):
-            if key.data is not None:
-                while self._read(key.fd, key.data):
-                    pass
-                self._close(key.fd)
+    # --- the pump's side ------------------------------------------------------------------------------
 
-    def _read(self, fd: int, stream: Stream) -> bool:
+    def read(self, fd: int) -> bool:
         """Move one piece; False when the pipe has nothing (more)."""
         try:
             data = os.read(fd, MAX_PAYLOAD)
@@ -84,12 +78,20 @@ class Pump(threading.Thread):
         if not data:
             self._close(fd)
             return False
+        stream = self._pipes[fd]
         self._keep(stream, data)
         now = time.monotonic()
         if now - self._last[stream] < _BUSY and len(data) < _PLENTY:
             time.sleep(_PAUSE)
         self._last[stream] = now
         return True
+
+    def drain(self) -> None:
+        """Move what is there, and close."""
+        for fd in list(self._pipes):
+            while self.read(fd):
+                pass
+            self._close(fd)
 
     def _keep(self, stream: Stream, data: bytes) -> None:
         if stream is Stream.STDERR:
@@ -102,6 +104,62 @@ class Pump(threading.Thread):
             self.problem = f"The script's output could not be kept on the cluster: {error}."
 
     def _close(self, fd: int) -> None:
-        if fd in self._selector.get_map():
-            self._selector.unregister(fd)
-            os.close(fd)
+        if fd not in self._pipes:
+            return
+        self._pump.forget(fd)
+        os.close(fd)
+        del self._pipes[fd]
+        if not self._pipes:
+            self._over.set()
+
+
+class Pump(threading.Thread):
+    """Moves what the scripts of a runner print, for as long as the runner lives."""
+
+    def __init__(self) -> None:
+        super().__init__(name="pump", daemon=True)
+        self._flows: dict[int, Flow] = {}
+        self._poll = select.epoll()
+        self._woken = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._poll.register(self._woken, select.EPOLLIN)
+        self._is_closing = False
+
+    def serve(self, spool: Spool) -> Flow:
+        """Begin with an attempt's output, which goes into its spool."""
+        return Flow(self, spool)
+
+    def close(self) -> None:
+        """End the thread; every flow is finished."""
+        self._is_closing = True
+        self.wake()
+        self.join()
+        self._poll.close()
+        os.close(self._woken)
+
+    def wake(self) -> None:
+        """Let the thread look for flows that end."""
+        os.eventfd_write(self._woken, 1)
+
+    def watch(self, fd: int, flow: Flow) -> None:
+        """Tell the flow whenever there is something to read."""
+        self._flows[fd] = flow
+        self._poll.register(fd, select.EPOLLIN)
+
+    def forget(self, fd: int) -> None:
+        """Watch it no longer."""
+        self._poll.unregister(fd)
+        del self._flows[fd]
+
+    def run(self) -> None:
+        """Pump until closed."""
+        while not self._is_closing:
+            for fd, _ in self._poll.poll():
+                if flow := self._flows.get(fd):
+                    flow.read(fd)
+                elif fd == self._woken:
+                    os.eventfd_read(fd)
+                    self._end()
+
+    def _end(self) -> None:
+        for flow in {flow for flow in list(self._flows.values()) if flow.is_ending}:
+            flow.drain()

@@ -6,15 +6,19 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Final, NoReturn
 
-from offload.runner.agent import Agent, AgentGone, Termination
+from offload.runner.agent import Agent, AgentGone
 from offload.runner.attempt import Attempt
 from offload.runner.config import Config
+from offload.runner.crew import crew
 from offload.runner.desk import Desk
 from offload.runner.execute import Executor
 from offload.runner.patience import PREFIX, Dismissed, Disowned, Patience
 from offload.runner.stage import Stage
+from offload.runner.termination import Termination
 from offload.runner.work import Workplace
 from offload.wire.codec import decode, encode
 from offload.wire.http import Connection
@@ -88,15 +92,28 @@ class Runner:
             stage = Stage(welcome, self._place, self._patience, connection)
             stage.prepare()
             agent = executor if isinstance(executor, Agent) else None
-            if agent and not agent.wait():
+            if agent and not agent.wait(self._termination.pause):
                 return ""
-            desk = Desk(self._config.runner, self._patience, poll=welcome.poll)
+            pause = self._termination.pause
+            desk = Desk(self._config.runner, self._patience, poll=welcome.poll, pause=pause)
             self._termination.then(desk.evict)
             if agent:
                 agent.when_ending(desk.evict)
             desk.start()
             try:
-                self._serve(desk, stage, welcome, executor)
+                with crew(
+                    self._patience, checkpoint_every=welcome.checkpoint_every, dismissed=desk.dismiss
+                ) as those:
+                    attempt = partial(
+                        Attempt,
+                        self._config,
+                        welcome,
+                        place=self._place,
+                        stage=stage,
+                        executor=executor,
+                        crew=those,
+                    )
+                    self._serve(desk, attempt)
             except AgentGone:
                 desk.fall_silent()
                 raise
@@ -104,20 +121,11 @@ class Runner:
                 desk.join()
         return desk.problem
 
-    def _serve(self, desk: Desk, stage: Stage, welcome: Welcome, executor: Agent | Executor) -> None:
+    def _serve(self, desk: Desk, attempt: Callable[..., Attempt]) -> None:
         """Attempt after attempt."""
         while next_one := desk.next_lease():
             lease, control = next_one
-            attempt = Attempt(
-                self._config,
-                welcome,
-                place=self._place,
-                stage=stage,
-                lease=lease,
-                control=control,
-                executor=executor,
-            )
-            outcome = attempt.run(self._patience, desk)
+            outcome = attempt(lease=lease, control=control).run(self._patience, desk)
             if outcome is None:
                 desk.drop(lease.token)
             else:

@@ -77,6 +77,7 @@ class Spool:
     _sealed: bool = False
     _abandoned: bool = False
     _full: bool = False
+    _begun: Callable[[], None] | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def open(self) -> None:
@@ -96,6 +97,15 @@ class Spool:
     def is_open(self) -> bool:
         """Whether appending works on a full disk, too."""
         return self._reserve is not None
+
+    def when_begun(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` once there is a first frame; there is none yet."""
+        self._begun = tell
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether anything was ever appended."""
+        return self._seq > 0
 
     def append(self, stream: Stream, data: bytes) -> None:
         """Add one frame; blocks while the spool or the disk is full. ``data`` fits into a frame."""
@@ -118,6 +128,8 @@ class Spool:
         self.bytes_in += len(raw)
         self._seq += 1
         self._changed.notify_all()
+        if self._seq == 1 and self._begun:
+            self._begun()
         return True
 
     def _put(self, raw: bytes, find: Callable[[], _Segment | None]) -> bool:

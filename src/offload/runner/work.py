@@ -22,7 +22,7 @@ class Workplace:
 
     Attributes:
         pristine: the snapshot as it was sent; never touched by a task.
-        spool: output of the attempt under way.
+        spool: output of the attempt under way; its files remove themselves.
         reserve: space that is set aside for output on a full disk.
         files: the attempt's copy of the snapshot.
         result: where the task may leave its result object.
@@ -36,9 +36,10 @@ class Workplace:
         self._agent = agent
         self._shared = agent / "attempt" if agent else self._attempt
         self.pristine = directory / "pristine"
-        self.spool = self._attempt / "spool"
+        self.spool = directory / "spool"
         self.reserve = directory / "reserve"
         self.files = files or self._shared / "files"
+        self._is_given = files is not None
         self.result = self._shared / "result.json"
         self.stdin = directory / "stdin"
         self.was_occupied = (directory / IDENTITY).exists()
@@ -61,7 +62,8 @@ class Workplace:
     def clear(self) -> None:
         """Remove all work."""
         self.clear_attempt()
-        remove_tree(self.pristine)
+        for path in (self.pristine, self.spool):
+            remove_tree(path)
         self.stdin.unlink(missing_ok=True)
         self.reserve.unlink(missing_ok=True)
 
@@ -69,9 +71,9 @@ class Workplace:
         """Remove what belongs to an attempt, as far as that can be done."""
         # A task that is another user may leave what can't be removed; the next one is told so.
         with contextlib.suppress(PermissionError):
-            if self.files.exists():
+            if self._is_given:
                 empty_directory(self.files)
-            for path in (self._shared / "files", self.spool, self._shared, self._attempt):
+            for path in dict.fromkeys((self._shared / "files", self._shared, self._attempt)):
                 remove_tree(path)
 
     def prepare_attempt(self) -> None:

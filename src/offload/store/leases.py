@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from offload.lifecycle.batch import batch_size, room
+from offload.lifecycle.batch import Pace, batch_size, room
 from offload.model.ids import PoolId, RunnerId, pool_of_runner, size_of_pool
 from offload.model.states import State, Target
 from offload.store import facts, grants, jobs, pools, tasks
@@ -34,7 +34,7 @@ class Exchange:
 
 
 def exchange(
-    connection: Connection, request: LeaseRequest, now: float, ttl: float, slowest: float | None = None
+    connection: Connection, request: LeaseRequest, now: float, ttl: float, pace: Pace | None = None
 ) -> Exchange:
     """Do all that a lease call asks for; doing it again changes nothing.
 
@@ -43,7 +43,7 @@ def exchange(
         request: what the runner says.
         now: seconds.
         ttl: seconds after which a lease expires.
-        slowest: seconds that the slowest of the job's latest attempts took, if that is known.
+        pace: of the job's latest attempts, if that is known.
 
     Raises:
         PoolReleasedError: the runner's pool is done, or the runner was seen to have ended.
@@ -58,7 +58,7 @@ def exchange(
     if settled:
         row = jobs.row_of(connection, job)
     retried, ended = row.pending > before.pending, State(row.state).is_terminal
-    slots = _room(connection, request, row, pool, held=len(working), slowest=slowest)
+    slots = _room(connection, request, row, pool, held=len(working), pace=pace)
     ahead = slots - request.free_slots
     leases = grants.grant(connection, runner, slots=slots, ahead=ahead, known=working, now=now, ttl=ttl)
     orders = _orders(request, working, held, cancelled=row.target == Target.CANCELLED)
@@ -81,12 +81,12 @@ def _room(
     pool: PoolId,
     *,
     held: int,
-    slowest: float | None,
+    pace: Pace | None,
 ) -> int:
     batch = 1
-    if slowest is not None and request.ahead and job.pending:
+    if pace is not None and request.ahead and job.pending:
         runners = pools.count_live(connection, pool)
-        batch = batch_size(slowest, pending=job.pending, runners=runners)
+        batch = batch_size(pace, pending=job.pending, runners=runners)
     return room(batch, idle=request.free_slots, ahead=request.ahead, held=held)
 
 

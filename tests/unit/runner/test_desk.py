@@ -7,7 +7,7 @@ from offload.wire.runner_protocol import Lease, LeaseResponse, Order, OrderKind
 
 
 def desk() -> Desk:
-    return Desk("runner", Patience("unix:/nowhere", "token"), poll=1.0)
+    return Desk("runner", Patience("unix:/nowhere", "token"), poll=1.0, pause=lambda _: None)
 
 
 def leases(*tokens: str) -> tuple[Lease, ...]:
