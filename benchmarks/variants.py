@@ -139,7 +139,8 @@ def _parallel(tasks: int, program: list[str]) -> float:
 def _sleeps(durations: Sequence[float], work: Path) -> float:
     table = work / "sleeps.csv"
     table.write_text("\n".join(("seconds", *map(str, durations))) + "\n")
-    words = ["run", "--max-running", str(CORES), "--params", table.name, "--", "sleep", "{seconds}"]
+    share = (os.cpu_count() or CORES) / CORES  # so that this machine has as many slots
+    words = ["run", "--cpus", f"{share:g}", "--params", table.name, "--", "sleep", "{seconds}"]
     return seconds([OFFLOAD, *words], work)
 
 
