@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from fakes.launcher import TOKEN, FakeLauncher
@@ -23,7 +23,6 @@ class RunnerProcess:
         token.write_text(TOKEN)
         base = {key: value for key, value in os.environ.items() if not key.startswith("OFFLOAD_")}
         self.log = (directory / f"{name}.log").open("ab")
-        self._checkpoints = env.get("OFFLOAD_CHECKPOINTS", str(directory / "checkpoints"))
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "offload.runner"],
             env=base
@@ -32,9 +31,9 @@ class RunnerProcess:
                 "OFFLOAD_LAUNCHER": launcher.address,
                 "OFFLOAD_TOKEN_FILE": str(token),
                 "OFFLOAD_RUNNER_DIR": str(self.directory),
+                "OFFLOAD_CHECKPOINTS": str(directory / "checkpoints"),
             }
-            | env
-            | {"OFFLOAD_CHECKPOINTS": self._checkpoints},
+            | env,
             stdout=self.log,
             stderr=self.log,
             start_new_session=True,
@@ -54,24 +53,17 @@ class RunnerProcess:
         return Path(self.log.name).read_text()
 
     def tasks(self) -> list[int]:
-        """Processes of its tasks, found by the markers in their environment."""
-        mine = f"OFFLOAD_CHECKPOINT={self._checkpoints}/".encode()  # tests that run beside use the same names
-        return [
-            pid
-            for pid, variables in _environments()
-            if f"OFFLOAD_ATTEMPT_OF={self.name}".encode() in variables
-            and any(variable.startswith(mine) for variable in variables)
-        ]
+        """Processes of its tasks, found by the marker in their environment."""
+        return processes_with(f"OFFLOAD_ATTEMPT_OF={self.name}")
 
 
 def processes_with(marker: str) -> list[int]:
-    return [pid for pid, variables in _environments() if marker.encode() in variables]
-
-
-def _environments() -> Iterator[tuple[int, list[bytes]]]:
+    found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
-            yield int(name), Path(f"/proc/{name}/environ").read_bytes().split(b"\0")
+            if marker.encode() in Path(f"/proc/{name}/environ").read_bytes().split(b"\0"):
+                found.append(int(name))
+    return found
 
 
 def is_alive(pid: int) -> bool:

@@ -112,7 +112,7 @@ class Desk(threading.Thread):
 
     def _forget(self, token: str, completion: Completion | None) -> None:
         with self._lock:
-            self._holding.pop(token).close()
+            del self._holding[token]
             if completion is not None:
                 self._completions[token] = completion
             can_wait = self._queue and not self._stopping
@@ -143,8 +143,7 @@ class Desk(threading.Thread):
             self._return(self._queue.popleft())
 
     def _return(self, lease: Lease) -> None:
-        if control := self._holding.pop(lease.token, None):
-            control.close()
+        self._holding.pop(lease.token, None)
         self._returned.add(lease.token)
 
     def lose(self, token: str) -> None:

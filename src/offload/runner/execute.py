@@ -85,11 +85,18 @@ class Ended:
 
 
 class Control:
-    """What others want of the running attempt; they set it from their threads, the main thread looks."""
+    """What others want of the running attempt; they set it from their threads, the main thread looks.
+
+    They may do so while the attempt ends, and take no lock. So the descriptor is open as long as anybody has
+    the control.
+    """
 
     def __init__(self) -> None:
         self.will = Cause.NOTHING
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def __del__(self) -> None:
+        os.close(self.fd)
 
     def want(self, cause: Cause) -> None:
         """Cancel, evict or drop; a drop outranks the others, and otherwise the first stands."""
@@ -101,10 +108,6 @@ class Control:
         """Let the descriptor be quiet until something new is wanted."""
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self.fd)
-
-    def close(self) -> None:
-        """Forget it."""
-        os.close(self.fd)
 
 
 class Executor:

@@ -13,6 +13,7 @@ import pytest
 from fakes.container import SHELLS, Container
 from fakes.launcher import FakeLauncher
 from fakes.runners import RunnerProcess
+from offload.model.ids import new_job_id
 
 
 class Pod:
@@ -20,6 +21,7 @@ class Pod:
 
     def __init__(self, launcher: FakeLauncher, directory: Path, shell: str) -> None:
         self.launcher = launcher
+        self.runner_name = f"{new_job_id()}-0-0-pod"  # tests run at once, and find processes by it
         self.directory = directory
         self.shared = directory / "shared"
         self.files = directory / "mount" / "project"
@@ -37,9 +39,8 @@ class Pod:
     def start_runner(self) -> RunnerProcess:
         options = {"OFFLOAD_AGENT": str(self.shared), "OFFLOAD_FILES": str(self.files)}
         checkpoints = str(self.shared / "checkpoints")
-        name = f"{self.launcher.welcome['job']}-0-0-pod"
         runner = RunnerProcess(
-            self.launcher, self.directory, name, OFFLOAD_CHECKPOINTS=checkpoints, **options
+            self.launcher, self.directory, self.runner_name, OFFLOAD_CHECKPOINTS=checkpoints, **options
         )
         self.runners.append(runner)
         return runner

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import os
+import select
+
 from offload.model.outcome import Outcome
 from offload.runner.desk import Desk
 from offload.runner.patience import Patience
+from offload.runner.verdict import Cause
 from offload.wire.runner_protocol import Lease, LeaseResponse, Order, OrderKind
 
 
@@ -50,6 +54,19 @@ def test_a_runner_takes_leases_ahead_while_its_attempts_are_quick():
     assert [one.token for one in request.completions] == ["first"]
     quick._began -= 60.0
     assert quick._request().ahead == 0
+
+
+def test_who_still_has_something_to_say_about_an_attempt_that_has_ended_says_it_to_nobody():
+    """SIGTERM, or the end of the agent, may come while an attempt is completed."""
+    ending = desk()
+    ending._apply(LeaseResponse(leases=leases("one")))
+    _, control = ending.next_lease()
+    ending.complete("one", Outcome(exit_status=0))
+    pipe = os.pipe()  # whatever is opened next must not get the number of what is still written to
+    control.want(Cause.EVICT)
+    assert select.select([pipe[0]], [], [], 0)[0] == []
+    for fd in pipe:
+        os.close(fd)
 
 
 def test_the_age_of_a_completion_grows_until_it_is_settled():

@@ -1,4 +1,4 @@
-"""SIGTERM is heard, whichever thread the kernel gives it to, while the main thread waits in the kernel."""
+"""Ends that no script has caused: SIGTERM, whichever thread the kernel gives it to, and our own flaws."""
 
 from __future__ import annotations
 
@@ -42,3 +42,26 @@ def test_a_signal_that_interrupts_no_call_ends_the_wait_all_the_same(waits, says
     command = [sys.executable, "-c", PROGRAM.replace("WAIT", waits)]
     ended = subprocess.run(command, check=True, capture_output=True, text=True, timeout=20)
     assert ended.stdout == says
+
+
+FLAWED = """
+import threading
+from offload.runner import __main__ as program
+
+class Flawed:
+    def run(self):
+        threading.Thread(target=lambda: 1 / 0).start()
+        threading.Event().wait()
+
+program.read_config = lambda environ: None
+program.Runner = lambda config: Flawed()
+program.main()
+"""
+
+
+def test_a_thread_that_fails_takes_the_runner_along():
+    ended = subprocess.run(
+        [sys.executable, "-c", FLAWED], check=False, capture_output=True, text=True, timeout=20
+    )
+    assert ended.returncode == 1
+    assert "ZeroDivisionError" in ended.stderr
