@@ -108,6 +108,8 @@ def a_million(work: Path) -> None:
     row(f"{MANY:,} tasks: `offload jobs`", lambda: seconds([OFFLOAD, "jobs"], work), rounds=3)
     row(f"{MANY:,} tasks: `offload status`", lambda: seconds([OFFLOAD, "status", job], work), rounds=3)
     row(f"{MANY:,} tasks: `offload cancel`", lambda: _cancelled(work), rounds=1)
+    _offload("cancel", job)
+    subprocess.run([OFFLOAD, "wait", job], check=False, capture_output=True)  # its runners are gone then
 
 
 def _submitted(work: Path) -> float:

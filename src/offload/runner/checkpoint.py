@@ -120,7 +120,7 @@ class Watch(threading.Thread):
     def over(self, checkpoint: Checkpoint) -> Iterator[None]:
         """Look while the body runs, and not after it."""
         with self._changed:
-            # The thread sleeps for this long at most, so it need not be woken.
+            # The thread never sleeps for longer than this, so it need not be woken.
             self._checkpoint, self._due = checkpoint, time.monotonic() + self._every
         try:
             yield
@@ -142,7 +142,7 @@ class Watch(threading.Thread):
                 if self._checkpoint is None:
                     self._changed.wait(self._every)
                 elif (pause := self._due - time.monotonic()) > 0:
-                    self._changed.wait(pause)
+                    self._changed.wait(min(pause, self._every))
                 else:
                     self._look(self._checkpoint)
 
