@@ -2,7 +2,8 @@
 
 The launcher may be restarting, upgraded, or behind a broken network. A runner holds work worth hours, so it
 repeats every call with jittered back-off until it is answered, and gives up only after a day of silence.
-An answer that says "you are not wanted" ends all patience at once.
+An answer that says "you are not wanted" ends all patience at once, and so does silence where the runner's own
+directory is gone: whoever removed it has removed the launcher's as well.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ PREFIX: Final = "/runner/v1"
 
 
 class Dismissed(Exception):  # noqa: N818  it is an order, not an error
-    """The launcher wants nothing more of this runner, or has been silent for a day."""
+    """The launcher wants nothing more of this runner, or has been silent for a day, or was removed."""
 
 
 class Disowned(Dismissed):
@@ -35,8 +36,16 @@ class Disowned(Dismissed):
 class Patience:
     """How the threads of one runner dial. Each thread opens its own connections.
 
-    ``call`` returns the answer; raises :class:`Dismissed` (401, 410, or silence for a day) and any other
+    ``call`` returns the answer; raises :class:`Dismissed` (401, 410, or too long a silence) and any other
     error that repeating the call can't change.
+
+    Args:
+        address: of the launcher.
+        token: of the runner's pool.
+        directory: of the runner.
+        certificate: what the launcher shows; None is what the system trusts.
+        sleep: waits so many seconds.
+        give_up: seconds of silence after which nobody is expected any more.
     """
 
     def __init__(
@@ -44,12 +53,14 @@ class Patience:
         address: str,
         token: str,
         *,
+        directory: Path,
         certificate: Path | None = None,
         sleep: Callable[[float], None] = time.sleep,
         give_up: float = GIVE_UP,
     ) -> None:
         self._address = address
         self._token = token
+        self._directory = directory
         self._certificate = certificate
         self._sleep = sleep
         self._give_up = give_up
@@ -86,3 +97,15 @@ class Patience:
             self._answered = time.monotonic()
         elif time.monotonic() - self._answered > self._give_up:
             raise Dismissed("The launcher has not answered for a day.") from error
+        elif _is_gone(self._directory):
+            raise Dismissed(f"The launcher doesn't answer, and {self._directory} is gone.") from error
+
+
+def _is_gone(path: Path) -> bool:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:  # a file server that is away as well
+        return False
+    return False

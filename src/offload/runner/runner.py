@@ -39,7 +39,9 @@ class Runner:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._place = Workplace(config.directory, agent=config.agent, files=config.files)
-        self._patience = Patience(config.launcher, config.token, certificate=config.certificate)
+        self._patience = Patience(
+            config.launcher, config.token, directory=config.directory, certificate=config.certificate
+        )
         self._termination = Termination()
 
     def run(self) -> int:

@@ -98,9 +98,10 @@ class Workplace:
         return copy
 
     def leave(self) -> None:
-        """Remove all work and say that this was an end in order."""
+        """Remove all work and say that this was an end in order, if there still is where to say it."""
         self.clear()
-        _write(self._directory / ENDED, "")
+        with contextlib.suppress(FileNotFoundError):
+            _write(self._directory / ENDED, "")
 
 
 def open_to_all(directory: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 from fakes.runners import eventually
 from offload.wire.frames import Stream
@@ -14,6 +15,19 @@ def test_a_runner_starts_before_its_launcher_can_be_reached(launcher, script, st
     start()
     launcher.start()
     assert launcher.completion().outcome.exit_status == 0
+
+
+def test_a_runner_whose_directory_is_removed_in_the_launchers_absence_ends_with_its_script(
+    launcher, script, start
+):
+    script("echo up; sleep 1000")
+    launcher.add_task()
+    runner = start()
+    launcher.wait_for(launcher.output)
+    launcher.stop()
+    shutil.rmtree(runner.directory)
+    assert runner.wait() == 0
+    assert runner.tasks() == []
 
 
 def test_what_a_task_made_in_the_launchers_absence_arrives_later(launcher, script, start, tmp_path):

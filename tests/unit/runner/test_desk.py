@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import select
+from pathlib import Path
 
 from offload.model.outcome import Outcome
 from offload.runner.desk import Desk
@@ -11,7 +12,8 @@ from offload.wire.runner_protocol import Lease, LeaseResponse, Order, OrderKind
 
 
 def desk() -> Desk:
-    return Desk("runner", Patience("unix:/nowhere", "token"), poll=1.0, pause=lambda _: None)
+    patience = Patience("unix:/nowhere", "token", directory=Path("/"))
+    return Desk("runner", patience, poll=1.0, pause=lambda _: None)
 
 
 def leases(*tokens: str) -> tuple[Lease, ...]:
