@@ -61,10 +61,13 @@ class Container:
                     inside.append(int(name))
         return inside
 
-    def signal(self, number: signal.Signals) -> None:
-        """Signal the agent from outside, as the kubelet does; one that has just ended gets nothing."""
-        if agent := self.agent:
-            with contextlib.suppress(ProcessLookupError):
+    def signal(self, number: signal.Signals, *, times: int = 1) -> None:
+        """Signal the agent from outside, as the kubelet does."""
+        agent = self.agent
+        assert agent is not None
+        os.kill(agent, number)
+        for _ in range(times - 1):
+            with contextlib.suppress(ProcessLookupError):  # the first one was enough
                 os.kill(agent, number)
 
     def wait(self, timeout: float = 20.0) -> int:

@@ -112,20 +112,21 @@ class Attempt:
             start = self._set_up(checkpoint)
         except (OSError, OffloadError) as error:
             return _not_staged(error)
-        flow = self._crew.pump.serve(self._spool)
+        crew = self._crew
         try:
-            with self._crew.watch.over(checkpoint), self._interrupted_once():
+            with (
+                crew.watch.over(checkpoint),
+                self._interrupted_once(),
+                crew.pump.serve(self._spool) as flow,
+            ):
                 ended = self._execute(flow)
         except (OSError, subprocess.SubprocessError) as error:
             return self._refused(error)
         except AgentGone:
-            flow.finish()
             checkpoint.keep()
             self._spool.seal()
             delivery.wait()
             raise
-        finally:
-            flow.finish()
         reason = self._judge(ended)
         if reason is not None and ended.cause not in (Cause.CANCEL, Cause.DROP):
             checkpoint.keep()

@@ -1,7 +1,7 @@
 """One command, executed by the agent in the container beside this one.
 
 The counterpart of :mod:`~offload.runner.execute`, with the same discipline and the same promise: when it
-returns, no process of the command is left and its output is in the spool. Memory is the kernel's business
+returns, no process of the command is left. Memory is the kernel's business
 here, since the container has its limit; looking tells how much it was.
 """
 
@@ -67,7 +67,7 @@ class Delegate:
         """Run the command to its end.
 
         Raises:
-            OSError: it can't be started. The flow must be finished.
+            OSError: it can't be started.
             AgentGone: its container ended, and nobody knows how the command did.
         """
         before = self._look()
@@ -81,7 +81,6 @@ class Delegate:
             self._demand_started()
             clean = self._sweep()
             after = self._look()
-            flow.finish()
         finally:
             self._agent.forget_run(pipes)
         killed = after.kills > before.kills

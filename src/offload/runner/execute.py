@@ -128,10 +128,10 @@ class Executor:
         self.kin = Kin(os.getpid())
 
     def run(self, command: Command, control: Control, flow: Flow, memory: Memory) -> Ended:
-        """Run the command to its end; returns when no process of it is left and its pipes are empty.
+        """Run the command to its end; returns when no process of it is left.
 
         Raises:
-            OSError: the command can't be started. The flow must be finished.
+            OSError: the command can't be started.
         """
         reaped, own_peak = Reaped(), high_water(os.getpid())
         process = _start(command, flow, memory.join)
@@ -142,7 +142,6 @@ class Executor:
             wall = time.monotonic() - started
             process.returncode = os.waitstatus_to_exitcode(reaped.status[process.pid])
             clean = _sweep(discipline, command.grace, reaped)
-        flow.finish()
         return Ended(
             code=process.returncode,
             cause=discipline.cause,

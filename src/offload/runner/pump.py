@@ -12,6 +12,7 @@ import os
 import select
 import threading
 import time
+from collections.abc import Iterator
 from typing import Final
 
 from offload.runner.spool import Spool
@@ -124,9 +125,14 @@ class Pump(threading.Thread):
         self._poll.register(self._woken, select.EPOLLIN)
         self._is_closing = False
 
-    def serve(self, spool: Spool) -> Flow:
-        """Begin with an attempt's output, which goes into its spool."""
-        return Flow(self, spool)
+    @contextlib.contextmanager
+    def serve(self, spool: Spool) -> Iterator[Flow]:
+        """Move an attempt's output into its spool; after the body all of it is there."""
+        flow = Flow(self, spool)
+        try:
+            yield flow
+        finally:
+            flow.finish()
 
     def close(self) -> None:
         """End the thread; every flow is finished."""

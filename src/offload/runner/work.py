@@ -73,6 +73,7 @@ class Workplace:
         with contextlib.suppress(PermissionError):
             if self._is_given:
                 empty_directory(self.files)
+            # Mostly all of it is empty, and one after the other needs no walk.
             for path in dict.fromkeys((self._shared / "files", self._shared, self._attempt)):
                 remove_tree(path)
 

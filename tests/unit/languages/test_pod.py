@@ -104,8 +104,7 @@ def test_when_the_cluster_ends_the_agent_the_task_has_its_grace_and_is_evicted(l
 def test_an_idle_agent_that_is_told_to_end_does_so(launcher, script, run, any_pod):
     script("true")
     run(any_pod)
-    for _ in range(3):
-        any_pod.container.signal(signal.SIGTERM)
+    any_pod.container.signal(signal.SIGTERM, times=3)
     assert any_pod.container.wait() == 143
 
 
