@@ -13,6 +13,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -138,7 +139,7 @@ class Service:
     def start(self) -> None:
         endpoint = RunnerEndpoint(self.socket.with_suffix(".runners"), self.config.data / "runners.pem")
         self.launcher = Launcher.open(replace(self.config, endpoint=endpoint.open), loader=self.loader)
-        endpoint.serve(create_runner_app(self.launcher))
+        endpoint.serve(partial(create_runner_app, self.launcher))
         listening = unix_socket(self.socket)
         started = threading.Event()
 

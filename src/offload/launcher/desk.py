@@ -126,5 +126,5 @@ class Desk:
     async def _exchange(self, request: LeaseRequest, pace: Pace | None) -> leases.Exchange:
         done = await self._store.run(leases.exchange, request, self._clock.now(), self._ttl, pace)
         if done.changed:
-            self._hub.job_changed(done.job, idle=done.concerns_others)
+            self._hub.job_changed(done.job, idle=done.concerns_others, goes_on=done.goes_on)
         return done

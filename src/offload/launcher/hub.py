@@ -4,9 +4,10 @@ A wake-up is a hint and carries nothing. Whoever is woken reads the store; whoev
 launcher was restarted in between, reads it after a while anyway. So nothing that is promised depends on the
 hub, only how soon. Everything here belongs to one event loop.
 
-Topics: ``job:ID`` when anything about a job changed, ``desk:ID`` when all of its waiting runners may be told
-something, ``idle:ID`` when those without a task may, ``logs:ID`` when it printed, ``runner:ID`` when that
-runner called again or was seen to have ended, ``events`` when anything happened to any job.
+Topics: ``job:ID`` when anything about a job changed, ``rest:ID`` when it may have ended or come to rest,
+``desk:ID`` when all of its waiting runners may be told something, ``idle:ID`` when those without a task may,
+``logs:ID`` when it printed, ``runner:ID`` when that runner called again or was seen to have ended,
+``events`` when anything happened to any job.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Hub:
         for bell in self._bells.get(topic, ()):
             bell.ring(topic)
 
-    def job_changed(self, job: str, *, desk: bool = False, idle: bool = False) -> None:
+    def job_changed(self, job: str, *, desk: bool = False, idle: bool = False, goes_on: bool = False) -> None:
         """Something about a job changed.
 
         Args:
@@ -83,8 +84,11 @@ class Hub:
             desk: all of its waiting runners may be told something. Each of them asks the store then, so what
                 happens to one of a thousand must not wake the others.
             idle: those without a task may.
+            goes_on: it certainly hasn't ended, nor come to rest.
         """
         self.ring(f"job:{job}")
+        if not goes_on:
+            self.ring(f"rest:{job}")
         if desk:
             self.ring(f"desk:{job}")
         if idle:

@@ -112,7 +112,7 @@ class LogKeeper:
         there is so far, at most so many bytes, and one in any case.
         """
         kept = b""
-        with self._hub.listen(f"logs:{job}", f"job:{job}") as bell:
+        with self._hub.listen(f"logs:{job}", f"rest:{job}") as bell:
             ended = not follow or await self._has_ended(job, rest=rest)
             while True:
                 while data := await self._read(job, after):

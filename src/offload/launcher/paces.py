@@ -38,4 +38,4 @@ class Paces:
         latest = self._latest.get(job, ())
         if len(latest) < _ENOUGH:
             return None
-        return Pace(typical=statistics.median_high(latest), slowest=max(latest))
+        return Pace(typical=statistics.median_high(latest), mean=statistics.fmean(latest))

@@ -103,8 +103,7 @@ class Reconciler:
             while job in self._due:
                 self._due.discard(job)
                 try:
-                    while await self.step(job):
-                        pass
+                    await self.step(job)
                     waits = pauses()
                 except Exception as error:  # noqa: BLE001  shown to people, and tried again
                     await self._retry(job, error, next(waits))
@@ -126,7 +125,7 @@ class Reconciler:
             self._hub.ring("events")
 
     async def step(self, job: str) -> bool:
-        """Take the step that is due for each pool; whether there was one."""
+        """Take the step that is due for each pool; whether there was one, and the job is looked at again."""
         known = await self._store.run(facts.of_job, job)
         if known is None:
             return False
@@ -139,7 +138,8 @@ class Reconciler:
         errors = [error for error in await asyncio.gather(*trials) if error]
         if len(errors) < len(steps):
             ended = any(isinstance(step, (Release, GiveUp)) for _, step in steps)
-            self._hub.job_changed(job, desk=ended, idle=True)
+            goes_on = all(isinstance(step, Scale) for _, step in steps)
+            self._hub.job_changed(job, desk=ended, idle=True, goes_on=goes_on)
         if errors:
             raise errors[0]
         return bool(steps)
@@ -203,9 +203,6 @@ class Reconciler:
             await self._store.run(pools.refuse, pool.id, no)
         await self._store.run(pools.told, pool.id, runners)
         self._told.setdefault(job, set()).add(size)
-        waits = (await self._store.run(jobs.waiting_of, job)).get(size)
-        if waits is not None and waits.code is ReasonCode.UNKNOWN:
-            await self._say(job, pool.id, None)
 
     async def _release(self, job: JobId, size: int) -> None:
         view = await self._store.run(jobs.get, job)

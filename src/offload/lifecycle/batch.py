@@ -1,11 +1,11 @@
 """How many leases one runner may hold at a time.
 
-A lease call costs the launcher some milliseconds, as much as a short task takes. So a runner is given several
-short tasks at once: as many as take :data:`SPAN`, judged by the slowest of the latest ones, because a task
-that is leased behind a long one waits for it. Where most tasks end within that time but some don't, it is
-two: one waits while the other runs, so that the runner need not ask in between, and is given back when the
-other proves to be a long one. Towards the end a runner gets its share of half of what is left, so that all
-come to the end together; this is guided self-scheduling (Polychronopoulos and Kuck 1987).
+A lease call costs the launcher some milliseconds, as much as a short task takes. So a runner is given
+several short tasks at once: as many as take :data:`SPAN` together, judged by the mean of the latest ones.
+Where most tasks are short but a few take very long, it is two: one waits while the other runs, so that the
+runner need not ask in between. What waits behind a task that proves to be a long one is given back. Towards
+the end a runner gets its share of half of what is left, so that all come to the end together; this is guided
+self-scheduling (Polychronopoulos and Kuck 1987).
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-SPAN: Final = 1.0
+SPAN: Final = 2.0
 """Seconds of work that a runner may hold."""
+LONG: Final = 1.0
+"""Seconds after which a runner gives back what waits behind a task."""
 MOST: Final = 64
 """Leases that a runner may hold."""
 
@@ -25,11 +27,11 @@ class Pace:
 
     Attributes:
         typical: half of them took longer.
-        slowest: none of them did.
+        mean: of all.
     """
 
     typical: float
-    slowest: float
+    mean: float
 
 
 def batch_size(pace: Pace | None, *, pending: int, runners: int) -> int:
@@ -42,8 +44,8 @@ def batch_size(pace: Pace | None, *, pending: int, runners: int) -> int:
     """
     if pace is None:
         return 1
-    quick = MOST if pace.slowest * MOST <= SPAN else int(SPAN / pace.slowest)
-    if pace.typical <= SPAN:
+    quick = MOST if pace.mean * MOST <= SPAN else int(SPAN / pace.mean)
+    if pace.typical <= LONG:
         quick = max(2, quick)
     share = pending // (2 * max(1, runners))
     return max(1, min(quick, share))

@@ -41,7 +41,7 @@ _SLACK: Final = 30.0
 """Seconds beyond the launcher's poll after which a silent connection counts as broken."""
 _QUICK: Final = 0.05
 """Seconds; an empty answer that came faster was outdated, and asking at once again would spin."""
-_GATHER: Final = 0.5
+_GATHER: Final = 1.0
 """Seconds that a completion waits for others while leases wait in the queue."""
 _LONG: Final = 1.0
 """Seconds after which the leases behind an attempt are given back."""

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import APIRouter, Depends, Request
 
 from offload.errors import UnauthorizedError
 from offload.launcher.launcher import Launcher
 from offload.model.ids import PoolId, RunnerId, pool_of_runner
+from offload.server.problems import problems
 
 
 async def launcher_of(request: Request) -> Launcher:
@@ -68,6 +69,18 @@ async def pool(request: Request, launcher: Here) -> PoolId:
 
 
 Caller = Annotated[PoolId, Depends(pool)]
+
+
+def router_for_people(tag: str, prefix: str = "") -> APIRouter:
+    """Where routes of the public API are added, below ``/v1``."""
+    return APIRouter(
+        prefix=f"/v1{prefix}", tags=[tag], dependencies=[Depends(person)], responses=problems(401)
+    )
+
+
+def router_for_runners() -> APIRouter:
+    """Where routes of the runner protocol are added, below ``/runner/v1``."""
+    return APIRouter(prefix="/runner/v1", dependencies=[Depends(pool)], include_in_schema=False)
 
 
 def check_runner(caller: PoolId, runner: str) -> None:

@@ -38,9 +38,8 @@ Base = Annotated[
 Compressed = Annotated[Choice, Query(description="For a network, rather than for the same machine.")]
 
 
-def content_router() -> APIRouter:
-    """Fresh routes; both APIs include them."""
-    router = APIRouter(tags=["content"])
+def with_content(router: APIRouter) -> APIRouter:
+    """The router, with these routes added."""
     _add_blobs(router)
     _add_manifests(router)
     return router

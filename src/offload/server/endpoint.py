@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 from starlette.types import ASGIApp
@@ -19,7 +20,7 @@ from offload.server.listening import Server, unix_socket
 
 
 class RunnerEndpoint:
-    """Serves ``app`` over TLS on a Unix socket, from the first call of :meth:`open` on.
+    """Serves the runners' API over TLS on a Unix socket, from the first call of :meth:`open` on.
 
     Args:
         socket: path of the Unix socket.
@@ -29,23 +30,23 @@ class RunnerEndpoint:
     def __init__(self, socket: Path, pem: Path) -> None:
         self._socket = socket
         self._pem = pem
-        self._app: ASGIApp | None = None
+        self._app_of: Callable[[], ASGIApp] | None = None
         self._opening = asyncio.Lock()
         self._opened: Endpoint | None = None
         self._server: Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
-    def serve(self, app: ASGIApp) -> None:
-        """From now on there is something to serve."""
-        self._app = app
+    def serve(self, app_of: Callable[[], ASGIApp]) -> None:
+        """From now on there is something to serve; it is made when it is first needed."""
+        self._app_of = app_of
 
     async def open(self) -> Endpoint:
         """Where connections are served, and the certificate that they show."""
         async with self._opening:  # several clusters may ask for it at once
             if self._opened is None:
-                assert self._app is not None, "a launcher that doesn't serve starts no runners"
+                assert self._app_of is not None, "a launcher that doesn't serve starts no runners"
                 await asyncio.to_thread(make_certificate, self._pem)
-                self._server = Server(self._app, pem=self._pem)
+                self._server = Server(self._app_of(), pem=self._pem)
                 listening = unix_socket(self._socket)
                 self._serving = asyncio.create_task(self._server.serve([listening]), name="runner endpoint")
                 self._opened = Endpoint(socket=self._socket, certificate=certificate_in(self._pem))

@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -57,7 +58,7 @@ def main() -> int:
 def _run(places: Places, settings: Settings) -> None:
     endpoint = RunnerEndpoint(places.socket.with_suffix(".runners"), places.data / "runners.pem")
     launcher = Launcher.open(config_of(places, settings, endpoint))
-    endpoint.serve(create_runner_app(launcher))
+    endpoint.serve(partial(create_runner_app, launcher))
     sockets = [unix_socket(places.socket), *map(tcp_socket, settings.listen)]
     if settings.listen:
         _keep_token(places.data / "token", launcher.tokens.of_api())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, bindparam, func, select
 
 from offload.lifecycle.breaker import may_trip
 from offload.lifecycle.job import PoolFacts
@@ -16,14 +16,15 @@ from offload.model.growth import can_grow
 from offload.model.ids import size_of_pool
 from offload.model.states import State, Target
 from offload.store import jobs
-from offload.store.schema import jobs as jobs_table
 from offload.store.schema import pools, tasks
 from offload.store.views import counts_of, reason_of
+
+_POOLS: Final = select(pools).where(pools.c.job == bindparam("of_job"))
 
 
 def of_job(connection: Connection, job: str) -> tuple[State, Target, Counts, tuple[PoolFacts, ...]] | None:
     """What the reconciler plans from, the pool of the smallest size first; None when the job isn't there."""
-    row = connection.execute(select(jobs_table).where(jobs_table.c.id == job)).one_or_none()
+    row = jobs.find(connection, job)
     if row is None:
         return None
     spec, left, failures = jobs.spec_of(row), unfinished_of(connection, row), _first_failures(connection, row)
@@ -41,7 +42,7 @@ def of_job(connection: Connection, job: str) -> tuple[State, Target, Counts, tup
             fail_fast=spec.fail_fast,
             failures=failures,
         )
-        for pool in connection.execute(select(pools).where(pools.c.job == job))
+        for pool in connection.execute(_POOLS, {"of_job": job})
     )
     in_order = tuple(sorted(found, key=attrgetter("size")))
     return State(row.state), Target(row.target), counts_of(row), in_order

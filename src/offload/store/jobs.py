@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, exists, func, insert, select, update
 
 from offload.errors import BlobMissingError, JobNotFoundError
 from offload.lifecycle.job import job_state
@@ -24,6 +24,9 @@ from offload.wire.codec import decode, encode
 
 PAGE: Final = 100
 UNFINISHED: Final = (State.PENDING.value, State.RUNNING.value)
+# Every lease call reads these rows several times: what is made once needn't be made again.
+_JOB: Final = select(jobs).where(jobs.c.id == bindparam("of_job"))
+_LOCKED: Final = _JOB.with_for_update()
 
 
 def submit(connection: Connection, submission: Submission, user: str, now: float) -> tuple[JobView, bool]:
@@ -100,14 +103,18 @@ def spec_of(job: Row[Any]) -> Spec:
     return _decoded(job.spec)
 
 
+def find(connection: Connection, job: str, *, lock: bool = False) -> Row[Any] | None:
+    """A job's row, if it is there; with ``lock`` nobody else changes it before this transaction has ended."""
+    return connection.execute(_LOCKED if lock else _JOB, {"of_job": job}).one_or_none()
+
+
 def row_of(connection: Connection, job: str, *, lock: bool = False) -> Row[Any]:
-    """A job's row; with ``lock`` nobody else changes it before this transaction has ended.
+    """The same as :func:`find`, of a job that should be there.
 
     Raises:
         JobNotFoundError: there is none; the sentence suggests near ids.
     """
-    query = select(jobs).where(jobs.c.id == job)
-    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    row = find(connection, job, lock=lock)
     if row is None:
         raise _not_found(connection, job)
     return row

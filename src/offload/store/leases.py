@@ -22,6 +22,7 @@ class Exchange:
         response: what the runner is told.
         job: whose runner it is.
         changed: whether anything about the job changed.
+        goes_on: whether some of its tasks run now.
         concerns_others: whether the job's runners without a task may be told something now.
         due: when there will be something to do that there isn't yet, if that is known.
     """
@@ -29,6 +30,7 @@ class Exchange:
     response: LeaseResponse
     job: str
     changed: bool
+    goes_on: bool
     concerns_others: bool
     due: float | None
 
@@ -69,6 +71,7 @@ def exchange(
         response=LeaseResponse(leases=tuple(leases), orders=tuple(orders), settled=tuple(settled)),
         job=job,
         changed=bool(settled or leases),
+        goes_on=bool(leases or row.running),
         concerns_others=bool(settled) and (retried or ended or left_room),
         due=grants.next_due(connection, job, now) if slots and row.pending and not leases else None,
     )

@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from offload.errors import PoolReleasedError
 from offload.model.ids import PoolId, RunnerId, job_of_pool, pool_of_runner
-from offload.model.reasons import Reason
+from offload.model.reasons import Reason, ReasonCode
 from offload.model.states import State, Target
 from offload.store import events, jobs, manifests, tasks
 from offload.store.schema import jobs as jobs_table
@@ -18,11 +18,18 @@ from offload.store.schema import pools, runners
 from offload.store.views import reason_of, to_text
 
 _NUMBER: Final = re.compile(r"\d+")
+_POOL: Final = select(pools).where(pools.c.id == bindparam("of_pool"))
+_ENDED: Final = select(runners.c.ended).where(runners.c.id == bindparam("of_runner"))
 
 
 def told(connection: Connection, pool: PoolId, wanted: int) -> None:
-    """Note how many runners the backend was told to keep."""
-    connection.execute(update(pools).where(pools.c.id == pool).values(wanted=wanted))
+    """Note how many runners the backend was told to keep; that it couldn't be told is no longer so."""
+    values: dict[str, Any] = {"wanted": wanted}
+    row = connection.execute(_POOL, {"of_pool": pool}).one_or_none()
+    waiting = reason_of(row.waiting) if row else None
+    if waiting and waiting.code is ReasonCode.UNKNOWN:
+        values["waiting"] = None
+    connection.execute(update(pools).where(pools.c.id == pool).values(values))
 
 
 def released(connection: Connection, pool: PoolId) -> None:
@@ -110,10 +117,10 @@ def speaks(connection: Connection, runner: RunnerId, now: float) -> str:
     Raises:
         PoolReleasedError: its pool is unknown or done, or this runner was seen to have ended.
     """
-    row = connection.execute(select(pools).where(pools.c.id == pool_of_runner(runner))).one_or_none()
+    row = connection.execute(_POOL, {"of_pool": pool_of_runner(runner)}).one_or_none()
     if row is None or row.released:
         raise PoolReleasedError(f"There is no more work for {runner}.")
-    seen = connection.execute(select(runners.c.ended).where(runners.c.id == runner)).one_or_none()
+    seen = connection.execute(_ENDED, {"of_runner": runner}).one_or_none()
     if seen is None:
         manifests.insert_missing(connection, runners, [{"id": runner, "pool": row.id, "hello": now}])
     elif seen.ended is not None:

@@ -50,7 +50,7 @@ async def measured(parts, array: str, took: float):
 
 
 async def test_short_tasks_are_leased_many_at_a_time_and_more_before_the_last_has_begun(parts):
-    _, runner = await measured(parts, "1-1000", took=0.1)
+    _, runner = await measured(parts, "1-1000", took=0.2)
     batch = (await parts.lease(runner, 1, ahead=63)).leases
     assert [lease.task for lease in batch] == list(range(5, 15))
     holding = tuple(lease.token for lease in batch)

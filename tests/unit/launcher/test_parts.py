@@ -26,6 +26,16 @@ async def test_a_ring_between_reading_and_waiting_is_heard():
     hub.ring("a")
 
 
+async def test_who_waits_for_a_jobs_end_is_not_woken_by_each_of_its_tasks():
+    hub = Hub()
+    with hub.listen("rest:a") as end, hub.listen("job:a") as change:
+        hub.job_changed("a", goes_on=True)
+        assert await end.wait(0) == set()
+        assert await change.wait(0) == {"job:a"}
+        hub.job_changed("a")
+        assert await end.wait(0) == {"rest:a"}
+
+
 async def test_a_hub_that_stops_wakes_everyone_and_whoever_comes_later():
     hub = Hub()
     with hub.listen("a") as bell:

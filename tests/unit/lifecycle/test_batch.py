@@ -6,21 +6,21 @@ from offload.lifecycle.batch import MOST, Pace, batch_size, room
 
 
 @pytest.mark.parametrize(
-    ("slowest", "size"), [(None, 1), (0.0, MOST), (0.002, MOST), (0.1, 10), (1.1, 1), (3600.0, 1)]
+    ("mean", "size"), [(None, 1), (0.0, MOST), (0.002, MOST), (0.1, 20), (0.7, 2), (1.1, 1), (3600.0, 1)]
 )
-def test_as_many_as_take_a_second_are_leased_together(slowest, size):
-    pace = None if slowest is None else Pace(typical=slowest, slowest=slowest)
+def test_as_many_as_take_two_seconds_are_leased_together(mean, size):
+    pace = None if mean is None else Pace(typical=mean, mean=mean)
     assert batch_size(pace, pending=100_000, runners=2) == size
 
 
-@pytest.mark.parametrize(("typical", "slowest", "size"), [(0.6, 0.7, 2), (0.2, 90.0, 2), (1.1, 1.2, 1)])
-def test_one_waits_behind_another_that_most_likely_ends_soon(typical, slowest, size):
-    assert batch_size(Pace(typical=typical, slowest=slowest), pending=100_000, runners=2) == size
+@pytest.mark.parametrize(("typical", "mean", "size"), [(0.6, 1.2, 2), (0.2, 90.0, 2), (1.1, 1.2, 1)])
+def test_one_waits_behind_another_that_most_likely_ends_soon(typical, mean, size):
+    assert batch_size(Pace(typical=typical, mean=mean), pending=100_000, runners=2) == size
 
 
 @pytest.mark.parametrize(("pending", "runners", "size"), [(1000, 2, MOST), (40, 2, 10), (3, 2, 1), (0, 0, 1)])
 def test_towards_the_end_each_runner_gets_its_share_of_half_of_what_is_left(pending, runners, size):
-    assert batch_size(Pace(typical=0.001, slowest=0.001), pending=pending, runners=runners) == size
+    assert batch_size(Pace(typical=0.001, mean=0.001), pending=pending, runners=runners) == size
 
 
 @pytest.mark.parametrize(

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from offload.errors import UsageError
 from offload.launcher.clusters import ClusterSettings
 from offload.model.diagnosis import Diagnosis
-from offload.server.access import Here
+from offload.server.access import Here, router_for_people
 from offload.server.api.parameters import Choice
 from offload.server.problems import problems
 from offload.server.settings import cluster_mistake
 from offload.wire.api import ClusterView
 
-router = APIRouter(prefix="/clusters", tags=["clusters"])
+router = router_for_people("clusters", "/clusters")
 _CHANGE: Final[dict[str, Any]] = {
     "backend": "kubernetes",
     "settings": {"context": "my-eks", "namespace": "analytics"},

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from offload.launcher.launcher import Launcher
 from offload.model.spec import Spec
-from offload.server.access import Here, Person
+from offload.server.access import Here, Person, router_for_people
 from offload.server.api.parameters import (
     After,
     Before,
@@ -28,7 +28,7 @@ from offload.server.problems import problems
 from offload.store import jobs, pausing, tasks, usage
 from offload.wire.api import JobPage, JobView, Rerun, TaskPage, TaskView, UsageView
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = router_for_people("jobs", "/jobs")
 _OLD: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The job that the same key made before.", "model": JobView}
 }

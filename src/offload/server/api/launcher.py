@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from offload.errors import LauncherBusyError
-from offload.server.access import Here
+from offload.server.access import Here, router_for_people
 from offload.server.api.parameters import Choice
 from offload.server.problems import problems
 from offload.store import jobs
 from offload.wire.api import LauncherView
 
-router = APIRouter(tags=["launcher"])
+router = router_for_people("launcher")
 Force = Annotated[Choice, Query(description="Even while jobs are unfinished.")]
 
 

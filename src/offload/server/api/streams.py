@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from offload.errors import ResultsGoneError
 from offload.launcher.hub import EVENTS
 from offload.launcher.launcher import Launcher
-from offload.server.access import Here
+from offload.server.access import Here, router_for_people
 from offload.server.api.parameters import (
     Follow,
     JobId,
@@ -33,7 +32,7 @@ from offload.wire.api import EventView
 from offload.wire.codec import encode
 from offload.wire.frames import FRAMES_TYPE
 
-router = APIRouter(tags=["streams"])
+router = router_for_people("streams")
 PING: Final = 15.0
 """Seconds of silence after which a reader gets a comment, so that the connection doesn't look dead."""
 _BATCH: Final = 500

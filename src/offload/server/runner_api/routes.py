@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import Header, Request, Response
 
 from offload.errors import UnauthorizedError
 from offload.model.ids import job_of_pool
-from offload.server.access import Caller, Here, check_runner
+from offload.server.access import Caller, Here, check_runner, router_for_runners
 from offload.store import checkpoints, tasks
 from offload.wire.codec import T, decode, encode
 from offload.wire.runner_protocol import LEASE_HEADER, Hello, LeaseRequest, Saved
 
-router = APIRouter()
+router = router_for_runners()
 Lease = Annotated[str, Header(alias=LEASE_HEADER, max_length=200, pattern=r"^[^\x00]*$")]
 
 
