@@ -1,4 +1,4 @@
-"""From the script's pipes to the spool: unchanged bytes, the first ones at once, many together under load.
+"""From the script's pipes to the spool: unchanged bytes, soon, and many together under load.
 
 One thread serves all attempts of a runner. It sleeps in the kernel until a pipe has something, so that an
 attempt need not wait for a thread to begin or to end.
@@ -19,10 +19,14 @@ from offload.runner.spool import Spool
 from offload.wire.frames import MAX_PAYLOAD, Stream
 
 _PIPE: Final = 1 << 20
+_PIECES: Final = 0.002
+"""Seconds to wait for the rest of a line: R writes `[1] 1` in three pieces."""
 _PAUSE: Final = 0.005
 """Seconds to let a busy script fill its pipe: 10,000 lines a second become 200 frames a second."""
 _BUSY: Final = 0.02
+"""Seconds after which a script that prints again isn't busy."""
 _PLENTY: Final = 1 << 16
+"""Bytes of one piece; there is more where that came from."""
 _REMEMBERED: Final = 1 << 13
 """Bytes of stderr, the last ones, in which the reason of a failure is looked for."""
 
@@ -40,6 +44,7 @@ class Flow:
         self._spool = spool
         self._pipes: dict[int, Stream] = {}
         self._last = {Stream.STDOUT: 0.0, Stream.STDERR: 0.0}
+        self._has_plenty = False
         self._over = threading.Event()
         self.is_ending = False
         self.problem = ""
@@ -70,6 +75,12 @@ class Flow:
 
     # --- the pump's side ------------------------------------------------------------------------------
 
+    def let_more_come(self, fd: int) -> None:
+        """Give the script a moment, unless it fills its pipe anyway or has ended."""
+        if not (self._has_plenty or self.is_ending):
+            is_busy = time.monotonic() - self._last[self._pipes[fd]] < _BUSY
+            self._pump.rest(_PAUSE if is_busy else _PIECES)
+
     def read(self, fd: int) -> bool:
         """Move one piece; False when the pipe has nothing (more)."""
         try:
@@ -81,10 +92,8 @@ class Flow:
             return False
         stream = self._pipes[fd]
         self._keep(stream, data)
-        now = time.monotonic()
-        if now - self._last[stream] < _BUSY and len(data) < _PLENTY:
-            time.sleep(_PAUSE)
-        self._last[stream] = now
+        self._last[stream] = time.monotonic()
+        self._has_plenty = len(data) >= _PLENTY
         return True
 
     def drain(self) -> None:
@@ -146,6 +155,10 @@ class Pump(threading.Thread):
         """Let the thread look for flows that end."""
         os.eventfd_write(self._woken, 1)
 
+    def rest(self, seconds: float) -> None:
+        """Wait, unless a flow ends."""
+        select.select([self._woken], [], [], seconds)
+
     def watch(self, fd: int, flow: Flow) -> None:
         """Tell the flow whenever there is something to read."""
         self._flows[fd] = flow
@@ -159,8 +172,10 @@ class Pump(threading.Thread):
     def run(self) -> None:
         """Pump until closed."""
         while not self._is_closing:
-            for fd, _ in self._poll.poll():
+            for fd, events in self._poll.poll():
                 if flow := self._flows.get(fd):
+                    if not events & select.EPOLLHUP:  # else nobody writes any more
+                        flow.let_more_come(fd)
                     flow.read(fd)
                 elif fd == self._woken:
                     os.eventfd_read(fd)

@@ -11,7 +11,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, select, update
 
 from offload.errors import LeaseLostError, TaskNotFoundError
 from offload.lifecycle.task import (
@@ -34,6 +34,9 @@ from offload.wire.api import AttemptView, Slowest, TaskPage, TaskView
 from offload.wire.runner_protocol import Completion
 
 PAGE: Final = 500
+_ATTEMPT: Final = select(tasks.c.job, tasks.c.task, tasks.c.attempts).where(
+    tasks.c.token == bindparam("of_token")
+)
 
 
 def that_wait(job: str) -> tuple[ColumnElement[bool], ...]:
@@ -127,7 +130,7 @@ def attempt_held(connection: Connection, token: str) -> tuple[str, int, int]:
     Raises:
         LeaseLostError: no runner holds it (any more).
     """
-    row = connection.execute(select(tasks).where(tasks.c.token == token)).one_or_none()
+    row = connection.execute(_ATTEMPT, {"of_token": token}).one_or_none()
     if row is None:
         raise LeaseLostError("This lease isn't held any more.")
     return row.job, row.task, row.attempts
