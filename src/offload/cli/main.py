@@ -8,6 +8,7 @@ leaves its traceback in a file.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import sys
@@ -50,6 +51,9 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
 }
 """Every command by section: the module that holds it, and its line in the help."""
 COMMANDS: Final = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
+
+_MANY: Final = 100_000
+"""Objects made until Python looks for garbage: more than a command imports."""
 
 
 class Commands(Group):
@@ -147,9 +151,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run() -> NoReturn:
     """The program: run the command line of this process and end.
 
-    Python would first take apart all that was imported, which takes longer than many a command's own work
-    and changes nothing.
+    Python would search all that is imported for garbage again and again, and take it apart at the end: both
+    take longer than many a command's own work, and change nothing.
     """
+    gc.set_threshold(_MANY)
     status = main()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):  # who can't be told any more can't be told that either
