@@ -303,6 +303,25 @@ def test_a_rerun_may_be_of_some_tasks_and_with_more_memory(service):
     assert (str(spec.array), spec.resources.memory) == ("3,7-9:2", 1 << 28)
 
 
+def test_a_task_that_is_repeated_is_one_of_as_many_as_before(service):
+    """A script that divides its data by the number of tasks must find its own part again."""
+    job = service.submit("1-9:2", is_array=True)
+    some = {"tasks": {"ranges": [[3, 3, 1], [7, 9, 2]]}}
+    again = service.call("POST", f"/v1/jobs/{job.id}/rerun?key=r1", some)
+    one = {"tasks": {"ranges": [[7, 7, 1]]}}
+    last = service.call("POST", f"/v1/jobs/{again['id']}/rerun?key=r2", one)
+    assert service.job(last["id"]).spec.task_count == 5
+    error = caught(lambda: service.submit("1-9", is_array=True, out_of=3))
+    assert error.sentence == "A job of 9 tasks can't be some of 3."
+
+
+def test_only_a_real_nul_character_is_refused(service):
+    argument = "print('\\u0000 and \\\\u0000')"
+    assert service.submit(command=("python3", "-c", argument)).spec.command[2] == argument
+    for wrong in ({"command": ("echo", "a\0b")}, {"env": {"A": "\0"}}, {"env": {"A\0": ""}}):
+        assert "NUL" in caught(lambda wrong=wrong: service.submit(key=str(wrong), **wrong)).sentence
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [

@@ -153,3 +153,13 @@ def test_a_launcher_elsewhere_is_never_started(shell):
     assert done.returncode == 125
     assert b"http://127.0.0.1:1 doesn't answer" in done.stderr
     assert not shell.home.exists()
+
+
+def test_a_script_sees_its_own_session_whoever_started_the_launcher(shell):
+    shell.environ |= {"MY_TOKEN": "first", "TZ": "Asia/Tokyo", "OMP_NUM_THREADS": "7"}
+    show = ("--cpus", "1", "--", "sh", "-c", 'echo "[$MY_TOKEN] [$TZ] [$OMP_NUM_THREADS]"')
+    assert shell.text("run", *show) == "[] [Asia/Tokyo] [1]\n"
+    for name in ("MY_TOKEN", "TZ", "OMP_NUM_THREADS"):
+        del shell.environ[name]
+    assert shell.text("run", *show) == "[] [] [1]\n"
+    assert shell.text("run", "--env", "MY_TOKEN=mine", *show) == "[mine] [] [1]\n"

@@ -15,10 +15,11 @@ LOOK = 40
 
 def test_a_clock_that_jumps_hours_loses_no_lease_and_shows_no_negative_times(tmp_path):
     clock = SkewedClock(tmp_path)
+    same_clock = [word for name in clock.env for word in ("--env", name)]
     with at_work(tmp_path, **clock.env) as person:
         go = tmp_path / "go"
         person.write("slow.sh", f"echo begin; while [ ! -e '{go}' ]; do sleep 0.1; done; echo end; date +%s")
-        with person.start("run", "slow.sh") as process:
+        with person.start("run", *same_clock, "slow.sh") as process:
             assert process.stdout.readline() == b"begin\n"
             clock.jump(5 * HOUR)
             wait_until(lambda: "action=renew_all" in log_of(person), seconds=LOOK)

@@ -66,7 +66,7 @@ class Desk:
         resources = resources_of(spec, size_of_pool(pool))
         return Welcome(
             job=job,
-            tasks=len(spec.array),
+            tasks=spec.task_count,
             command=spec.command,
             directory=spec.directory,
             snapshot=spec.snapshot,

@@ -23,7 +23,7 @@ from offload.model.spec import LEAST_GROWTH, MOST_GROWTH, MOST_RUNNING, Spec
 from offload.store import jobs
 from offload.store.engine import Store
 from offload.wire.api import JobView, Rerun, Submission
-from offload.wire.codec import encode
+from offload.wire.codec import encode, to_builtins
 
 MAX_RETRIES: Final = 100
 MAX_GRACE: Final = 3600.0
@@ -108,7 +108,7 @@ def _changed(spec: Spec, again: Rerun) -> Spec:
     # Asking the array about each would take as many steps as there are pairs of ranges.
     if strange := set(again.tasks).difference(spec.array):
         raise UsageError(f"The job has no task {min(strange)}.", next_step=f"Its tasks are {spec.array}.")
-    return replace(spec, array=again.tasks)
+    return replace(spec, array=again.tasks, out_of=spec.task_count)
 
 
 def check(submission: Submission) -> None:
@@ -138,10 +138,18 @@ def _about_text(submission: Submission) -> Iterator[str]:
     except UnicodeEncodeError:
         yield "A text isn't valid Unicode."
         return
-    if b"\\u0000" in text:
+    if _holds_nul(to_builtins(submission)):
         yield "A text contains a NUL character."
     if len(text) > _MAX_SPEC:
         yield f"Arguments and variables are {len(text)} bytes; at most {_MAX_SPEC} can be. Use a file."
+
+
+def _holds_nul(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_nul, [*value, *value.values()]))
+    if isinstance(value, list | tuple):
+        return any(map(_holds_nul, value))
+    return isinstance(value, str) and "\0" in value
 
 
 def _about_spec(spec: Spec) -> Iterator[str]:
@@ -215,6 +223,8 @@ def _about_limits(spec: Spec) -> Iterator[str]:
 def _about_many(spec: Spec) -> Iterator[str]:
     if not 0 <= spec.retries <= MAX_RETRIES:
         yield f"Retries are from 0 to {MAX_RETRIES}, not {spec.retries}."
+    if spec.out_of is not None and not len(spec.array) <= spec.out_of <= MAX_TASKS:
+        yield f"A job of {len(spec.array)} tasks can't be some of {spec.out_of}."
     if spec.fail_fast is not None and not 1 <= spec.fail_fast <= MAX_TASKS:
         yield f"From 1 to {MAX_TASKS} failures may end a job, not {spec.fail_fast}."
     if spec.fail_fast is not None and spec.keep_going:

@@ -38,6 +38,7 @@ class Spec:
             when the job is accepted.
         array: the indices of the tasks.
         is_array: whether many tasks were asked for; a plain job has one task, with index 1.
+        out_of: how many tasks there were at first, where a job repeats only some; None: it has all.
         parameters: what makes the tasks differ; None when only their indices do.
         results: where below ``home`` the files of a task go, with ``{job}``, ``{task}`` and parameters in it;
             None is ``results/{job}/{task}`` for many tasks, and ``home`` itself for one.
@@ -70,6 +71,7 @@ class Spec:
     memory_limit: int | None = None
     array: Array = field(default_factory=Array)
     is_array: bool = False
+    out_of: int | None = None
     parameters: Parameters | None = None
     results: str | None = None
     time_limit: float | None = None
@@ -87,3 +89,8 @@ class Spec:
     queue: str | None = None
     test_preemption: float | None = None
     left_open: tuple[str, ...] = ()
+
+    @property
+    def task_count(self) -> int:
+        """Of how many tasks a task is one, which a script may divide its data by."""
+        return len(self.array) if self.out_of is None else self.out_of

@@ -16,6 +16,7 @@ from offload.wire.runner_place import (
     DIRECTORY,
     FILES,
     GPUS_VISIBLE,
+    INHERITED,
     LAUNCHER,
     RUNNER,
     TOKEN_FILE,
@@ -39,6 +40,7 @@ class Config:
         gpus_visible: what tasks get as ``CUDA_VISIBLE_DEVICES``; None leaves it alone.
         agent: a directory shared with the agent that executes the tasks; None executes them here.
         files: where each task finds its files; None is a new place for every attempt.
+        inherited: names of the runner's variables that tasks see; None is all.
     """
 
     runner: str
@@ -51,6 +53,7 @@ class Config:
     gpus_visible: str | None = None
     agent: Path | None = None
     files: Path | None = None
+    inherited: frozenset[str] | None = None
 
 
 def read_config(env: Mapping[str, str]) -> Config:
@@ -80,4 +83,5 @@ def read_config(env: Mapping[str, str]) -> Config:
         gpus_visible=env.get(GPUS_VISIBLE),
         agent=Path(env[AGENT]) if env.get(AGENT) else None,
         files=Path(env[FILES]) if env.get(FILES) else None,
+        inherited=frozenset(env[INHERITED].split()) if INHERITED in env else None,
     )

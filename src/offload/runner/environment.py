@@ -42,11 +42,12 @@ def task_environment(
 ) -> dict[str, str]:
     """The environment of one attempt.
 
-    The cluster's variables (``base``) without Offload's own, under those that the person sent, under
-    those that Offload tells, ``values`` of parameters among them. ``DEFAULTS`` are set only where nobody did.
-    The time limit counts from ``now``, in seconds since 1970.
+    The cluster's variables (``base``) that tasks inherit, without Offload's own, under those that the person
+    sent, under those that Offload tells, ``values`` of parameters among them. ``DEFAULTS`` are set only where
+    nobody did. The time limit counts from ``now``, in seconds since 1970.
     """
-    env = {name: value for name, value in base.items() if not name.startswith("OFFLOAD_")}
+    seen = base if config.inherited is None else {name: base[name] for name in config.inherited & base.keys()}
+    env = {name: value for name, value in seen.items() if not name.startswith("OFFLOAD_")}
     env.update({name: value for name, value in welcome.env.items() if not name.startswith("OFFLOAD_")})
     threads = str(max(1, math.ceil(welcome.cpus)))
     for name in DEFAULTS:

@@ -31,6 +31,9 @@ HOME: Final = "home"
 FILES: Final = "OFFLOAD_FILES"
 """Optional: where each task finds its copy of the working directory; emptied, never removed."""
 
+INHERITED: Final = "OFFLOAD_INHERITED"
+"""Optional: names of the runner's own variables that tasks see, with spaces between; without it all."""
+
 MARKER: Final = "OFFLOAD_ATTEMPT_OF"
 """Every process of a task carries its runner's id in this variable, so that leftovers can be found."""
 

@@ -103,3 +103,11 @@ def test_the_token_comes_from_a_file_and_is_not_shown(tmp_path):
     assert "abc" not in repr(config)
     with pytest.raises(SettingsError, match="can't read its token"):
         read_config({**env, "OFFLOAD_TOKEN_FILE": str(tmp_path / "absent")})
+
+
+def test_only_what_the_backend_names_of_its_own_variables_is_inherited():
+    base = {"HOME": "/home/ada", "TZ": "Asia/Tokyo", "OMP_NUM_THREADS": "7", "OFFLOAD_X": "1"}
+    env = environment(base, config=replace(CONFIG, inherited=frozenset({"HOME", "PATH", "OFFLOAD_X"})))
+    assert env["HOME"] == "/home/ada"
+    assert not {"TZ", "PATH", "OFFLOAD_X"} & env.keys()
+    assert env["OMP_NUM_THREADS"] == "3"

@@ -150,11 +150,18 @@ def test_a_result_object_is_kept(script, run):
     assert run().result == {"rmse": 0.31, "n": [1, 2]}
 
 
+def test_half_a_character_in_a_result_costs_that_character_only(script, run):
+    script("""echo '{"label": "cut: \\ud83d", "emoji": "\\ud83d\\ude00", "n": 1e2}' > $OFFLOAD_RESULT""")
+    assert run().result == {"label": "cut: \ufffd", "emoji": "\U0001f600", "n": 100.0}
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("[1]", "must be a JSON object"),
         ('{"a": NaN}', "JSON has no NaN"),
+        ('{"a": -1e400}', "-1e400 is too large"),
+        ('{"a": ' + "[" * 40 + "]" * 40 + "}", "more than 32 inside one another"),
         ("{", "is no JSON"),
         ('{"a": "%s"}' % ("x" * 70_000), "larger than 64000 bytes"),
     ],

@@ -35,7 +35,15 @@ from offload.model.observation import Observation, Phase, Synced
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.resources import Resources, format_cpus, format_memory
 from offload.model.spec import Spec
-from offload.wire.runner_place import CGROUP, CHECKPOINTS, ENDED, GPUS_VISIBLE, LAUNCHER, TOKEN_FILE
+from offload.wire.runner_place import (
+    CGROUP,
+    CHECKPOINTS,
+    ENDED,
+    GPUS_VISIBLE,
+    INHERITED,
+    LAUNCHER,
+    TOKEN_FILE,
+)
 
 SESSION_ENV: Final = (
     "PATH", "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_COLLATE", "LC_CTYPE", "LC_MESSAGES", "LC_MONETARY",
@@ -44,9 +52,14 @@ SESSION_ENV: Final = (
     "R_LIBS_USER", "R_LIBS_SITE", "R_PROFILE", "R_PROFILE_USER", "R_ENVIRON", "R_ENVIRON_USER",
     "R_MAKEVARS_USER", "RENV_PATHS_CACHE", "RENV_PATHS_ROOT", "JULIA_PROJECT", "JULIA_DEPOT_PATH",
     "JULIA_LOAD_PATH", "JAVA_HOME", "LD_LIBRARY_PATH", "LIBRARY_PATH", "CPATH", "PKG_CONFIG_PATH", "CC",
-    "CXX", "FC", "MAKEFLAGS", "CUDA_HOME", "QUARTO_PATH", "RSTUDIO_PANDOC",
+    "CXX", "FC", "MAKEFLAGS", "CUDA_HOME", "QUARTO_PATH", "RSTUDIO_PANDOC", "http_proxy", "https_proxy",
+    "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "SSL_CERT_FILE",
+    "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
 )  # fmt: skip
 """Session variables that make a script on this machine behave as it does in the person's terminal."""
+ACCOUNT_ENV: Final = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "USER", "XDG_RUNTIME_DIR")
+"""What a script sees of the launcher's own environment: the account's. The rest is that of whichever session
+happened to start the launcher, perhaps days ago."""
 _RETRY: Final = 5.0
 """Seconds until starting is tried again after this machine refused it."""
 _SLACK: Final = 5.0
@@ -243,6 +256,7 @@ class LocalBackend:
             LAUNCHER: pool.wish.launcher,
             TOKEN_FILE: str(pool.files.token),
             CHECKPOINTS: str(pool.files.checkpoints),
+            INHERITED: " ".join(ACCOUNT_ENV),
         }
         if self._capacity.gpus:
             settings[GPUS_VISIBLE] = ",".join(map(str, admitted.gpus))
