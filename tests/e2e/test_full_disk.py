@@ -27,6 +27,7 @@ pathlib.Path("made").write_text("made")
 """
 LINES = b"".join(b"line %040d\n" % number for number in range(200_000))
 
+FULL = "The launcher's disk is full: what the job prints and makes waits until there is space."
 WAITS = (
     b"offload: The cluster's disk has no space left for the job's files. "
     b"The script starts once there is some.\n"
@@ -82,11 +83,15 @@ def test_a_launcher_without_space_makes_output_wait_and_refuses_files_until_ther
             refused = person.offload("run", "--", "true", status=125, cwd=directory_of(tmp_path, 3 << 20))
             assert "The launcher has no space left for files." in refused.stderr
             assert "Free space on the disk of the launcher" in refused.stderr
+            (job,) = person.json("jobs", "--state", "running")["jobs"]
+            assert FULL in person.offload("why", job["id"]).stdout
             assert process.poll() is None
             ballast.unlink()
             _, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
-        assert err == b"offload: The cluster's disk was full, so the script's output had to wait.\n"
+        *before, last = err.decode().splitlines()
+        assert last == "offload: The cluster's disk was full, so the script's output had to wait."
+        assert all(FULL in line for line in before)  # told where it takes longer than ten seconds
         assert (tmp_path / "out").read_bytes() == LINES
         assert (person.work / "made").read_text() == "made"
         assert person.offload("run", "--", "true", cwd=tmp_path / "other").stdout == ""

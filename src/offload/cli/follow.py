@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
+from offload.cli.again import Again
 from offload.cli.lines import WholeLines
 from offload.cli.news import News
 from offload.cli.pace import Pace
@@ -64,7 +65,10 @@ def show_output(
         at_rest: decides whether to wait on while it is paused and nothing of it runs.
     """
     lines = WholeLines(prefix=terminal.out_is_terminal) if job.spec.is_array and task is None else None
+    again = Again(api, job, terminal) if follow and attempt is None else None
     for frame in follow_logs(api, job.id, task=task, follow=follow, at_rest=at_rest):
+        if again:
+            again.note(frame)
         if attempt in (None, frame.attempt):
             _show(frame, terminal, lines)
     for stream, data in lines.rest() if lines else ():

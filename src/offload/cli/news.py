@@ -34,8 +34,10 @@ class News:
         was_away, self._away = self._away, job is None
         if job is None:
             return not was_away
-        if job.state is State.PENDING:
-            return self._is_new_reason(job)
+        if job.state.is_terminal:
+            return False
+        if not (job.is_paused and job.state is State.RUNNING) and self._is_new_reason(job):
+            return True
         return job.spec.is_array and job.state is State.RUNNING and self._is_far_enough(job, now)
 
     def _is_new_reason(self, job: JobView) -> bool:

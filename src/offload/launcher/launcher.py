@@ -26,6 +26,7 @@ from offload.launcher.log_keeper import LogKeeper
 from offload.launcher.observer import Observer
 from offload.launcher.parameters import TaskParameters
 from offload.launcher.reconciler import Reconciler
+from offload.launcher.space import Space
 from offload.launcher.submissions import Submissions
 from offload.launcher.tokens import Tokens
 from offload.store import jobs, owner
@@ -87,6 +88,7 @@ class Launcher:
     expiry: Expiry
     janitor: Janitor
     idle: Idle
+    space: Space
     user: str
     started: float
     background: Background
@@ -145,6 +147,7 @@ class Launcher:
             expiry=Expiry(store, hub, changes.observers, clock, ttl=config.ttl),
             janitor=Janitor(store, content, logs, hub, clock, retention=config.retention, grace=config.grace),
             idle=Idle(store, clock, config.idle_limit),
+            space=Space(clock),
             user=getpass.getuser(),
             started=clock.now(),
             background=background,

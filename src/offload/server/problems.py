@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from offload.errors import DiskFullError, InternalError, OffloadError, ProtocolError, UsageError, is_disk_full
 from offload.launcher.launcher import Launcher
+from offload.launcher.space import Space
 from offload.model.array import Array
 from offload.model.resources import Resources
 from offload.model.spec import Spec
@@ -72,8 +73,10 @@ def handle_problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _framework)
 
 
-async def _own(_: Request, error: Exception) -> JSONResponse:
+async def _own(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, OffloadError)
+    if isinstance(error, DiskFullError):
+        request.app.state.launcher.space.lacks()
     if error.http_status >= 500:  # noqa: PLR2004
         _log.error("%s %s", error.sentence, error.next_step, extra={"action": error.code})
     return answer(error)
@@ -148,14 +151,15 @@ class Guard:
             except ClientDisconnect:
                 return
             except Exception as error:
-                response = _unforeseen(error)
+                response = _unforeseen(error, self._launcher.space)
                 if begun:
                     raise  # the only way to tell the client that the body isn't whole
                 await response(scope, receive, note)
 
 
-def _unforeseen(error: Exception) -> JSONResponse:
+def _unforeseen(error: Exception, space: Space) -> JSONResponse:
     if isinstance(error, OSError) and is_disk_full(error):
+        space.lacks()
         _log.error("There is no space left: %s", error, extra={"action": "disk_full"})
         return answer(
             DiskFullError(

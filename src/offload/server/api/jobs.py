@@ -9,6 +9,7 @@ from fastapi import Response
 
 from offload.launcher.launcher import Launcher
 from offload.model.spec import Spec
+from offload.model.states import State
 from offload.server.access import Here, Person, router_for_people
 from offload.server.api.parameters import (
     After,
@@ -35,6 +36,8 @@ _OLD: Final[dict[int | str, dict[str, Any]]] = {
 
 
 def _shown(launcher: Launcher, view: JobView) -> JobView:
+    if view.state is State.RUNNING and view.reason is None:
+        view = replace(view, reason=launcher.space.reason)
     return jobs.with_expiry(view, launcher.config.retention)
 
 
