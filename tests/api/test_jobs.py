@@ -430,6 +430,15 @@ def test_a_job_that_fails_fast_and_keeps_going_is_refused(service):
     assert "keep going" in error.sentence
 
 
+def test_what_waits_in_a_runner_is_shown_as_waiting(service):
+    job = service.submit(array="1-9", is_array=True).id
+    runner = service.runner(job)
+    runner.begin()
+    runner.lease(5)
+    for view in (service.call("GET", f"/v1/jobs/{job}"), service.call("GET", "/v1/jobs")["jobs"][0]):
+        assert (view["counts"]["pending"], view["counts"]["running"]) == (8, 1)
+
+
 def test_an_array_that_runs_names_its_slowest_task_and_a_listing_does_not(service):
     job = service.submit(array="3-5", is_array=True).id
     runner = service.runner(job)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,3 +19,8 @@ class Counts:
     def total(self) -> int:
         """All tasks."""
         return self.pending + self.running + self.succeeded + self.failed + self.cancelled
+
+    def with_running(self, count: int) -> Counts:
+        """Count at most so many as running, and the others as pending."""
+        more = max(0, self.running - count)
+        return replace(self, running=self.running - more, pending=self.pending + more)

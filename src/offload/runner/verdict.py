@@ -91,6 +91,12 @@ def judge(facts: Facts) -> Reason | None:
 def never_started(command: str, error: OSError) -> tuple[int, Reason]:
     """Exit status and reason of a command that the cluster couldn't execute."""
     name = PurePath(command).name
+    if error.errno == errno.ENOENT and "/" in command:
+        sentence = (
+            f"The cluster finds no `{command}`, or not the interpreter that its first line (`#!`) names. "
+            "Install what is missing there, or check the path."
+        )
+        return NOT_FOUND, _reason(ReasonCode.COMMAND_NOT_FOUND, sentence, str(error))
     if error.errno == errno.ENOENT:
         sentence = (
             f"The cluster has no `{name}`. Install it there, choose a cluster that has it, "

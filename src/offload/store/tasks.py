@@ -11,7 +11,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, distinct, func, select, update
 
 from offload.errors import LeaseLostError, TaskNotFoundError
 from offload.lifecycle.task import (
@@ -166,6 +166,13 @@ def get(connection: Connection, job: str, index: int) -> TaskView:
     if index not in array:
         raise TaskNotFoundError(f"Job {job} has no task {index}.", next_step=f"Its tasks are {array}.")
     return rest_view(row, index, jobs.waiting_of(connection, job))
+
+
+def at_work(connection: Connection, some: Sequence[str]) -> dict[str, int]:
+    """How many tasks of some jobs are under way: a runner works on one, and the others of its leases wait."""
+    holders = select(tasks.c.job, func.count(distinct(tasks.c.runner)))
+    holders = holders.where(tasks.c.job.in_(some), tasks.c.state == State.RUNNING)
+    return {row[0]: row[1] for row in connection.execute(holders.group_by(tasks.c.job))}
 
 
 def slowest(connection: Connection, job: str) -> Slowest | None:

@@ -78,7 +78,11 @@ def test_signals_become_128_plus_n():
 @pytest.mark.parametrize(
     ("number", "status", "words"),
     [
-        (errno.ENOENT, 127, "The cluster has no `Rscript`. Install it there"),
+        (
+            errno.ENOENT,
+            127,
+            "no `/opt/R/bin/Rscript`, or not the interpreter that its first line (`#!`) names",
+        ),
         (errno.EACCES, 126, "not marked as executable"),
         (errno.ENOEXEC, 126, "no `#!` line"),
         (errno.E2BIG, 126, "too long"),

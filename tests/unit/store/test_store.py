@@ -442,6 +442,14 @@ def test_a_table_of_parameters_is_needed_by_its_job_and_outlives_the_jobs_files(
     assert store.run_now(manifests.needed_blobs, [part, digest_of(b"abc")]) == {part}
 
 
+def test_a_task_that_waits_in_a_runner_for_another_is_not_at_work(store):
+    first, other = submit(store, key="a", array="1-9").id, submit(store, key="b", array="1-2").id
+    grant(store, first, slots=4, number=0)
+    grant(store, first, slots=1, number=1)
+    grant(store, other, number=0)
+    assert store.run_now(tasks.at_work, [first, other, "nope"]) == {first: 2, other: 1}
+
+
 def test_the_slowest_task_is_the_one_that_has_run_longest_of_those_that_run(store):
     job = submit(store, array="1-4").id
     assert store.run_now(tasks.slowest, job) is None

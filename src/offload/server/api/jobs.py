@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -41,6 +42,13 @@ def _shown(launcher: Launcher, view: JobView) -> JobView:
     return jobs.with_expiry(view, launcher.config.retention)
 
 
+async def _at_work(launcher: Launcher, views: Sequence[JobView]) -> list[JobView]:
+    """The same, but a task that waits in a runner for those before it counts as one that waits."""
+    busy = [view.id for view in views if view.counts.running > 1]
+    found = await launcher.store.run(tasks.at_work, busy) if busy else {}
+    return [replace(view, counts=view.counts.with_running(found.get(view.id, 1))) for view in views]
+
+
 @router.post("", status_code=201, responses=problems(409, 503) | _OLD, summary="Submit a job")
 async def submit(body: SubmissionBody, launcher: Here, user: Person, response: Response) -> JobView:
     """The snapshot must be with the launcher; if it isn't (409 `blob_missing`), send it again."""
@@ -67,13 +75,14 @@ async def list_jobs(
 ) -> JobPage:
     """A page of jobs; `next` is the `before` of the following page."""
     page = await launcher.store.run(jobs.page, stand=state, user=user, limit=limit, before=before)
-    return JobPage(jobs=tuple(_shown(launcher, view) for view in page.jobs), next=page.next)
+    views = await _at_work(launcher, page.jobs)
+    return JobPage(jobs=tuple(_shown(launcher, view) for view in views), next=page.next)
 
 
 @router.get("/{job}", responses=problems(404), summary="Look at a job")
 async def get_job(job: JobId, launcher: Here) -> JobView:
     """An unknown id is 404 with near ids in `details.near`."""
-    view = await launcher.store.run(jobs.get, job)
+    (view,) = await _at_work(launcher, [await launcher.store.run(jobs.get, job)])
     if view.spec.is_array and view.counts.running:
         view = replace(view, slowest=await launcher.store.run(tasks.slowest, job))
     return _shown(launcher, view)
