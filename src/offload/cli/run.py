@@ -36,13 +36,17 @@ class _RunCommand(Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        options = (param for param in self.params if isinstance(param, click.Option) and not param.is_flag)
-        given = spread(args, {name for option in options for name in option.opts})
+        given = args if extra.get("resilient_parsing") else self._spread(args, parent)
         ctx = super().make_context(info_name, list(given), parent, **extra)
         words = ctx.params.get("words") or ()
         before = len(given) - len(words) - 1
         ctx.params["is_command"] = before >= 0 and given[before] == "--"
         return ctx
+
+    def _spread(self, args: list[str], parent: click.Context | None) -> list[str]:
+        params = self.get_params(click.Context(self, parent))
+        options = [param for param in params if isinstance(param, click.Option)]
+        return spread(args, {name: not option.is_flag for option in options for name in option.opts})
 
 
 def _settings_options(command: click.Command) -> click.Command:
@@ -50,7 +54,7 @@ def _settings_options(command: click.Command) -> click.Command:
         click.Option(
             [f"--{name}", f"set_{name.replace('-', '_')}"],
             metavar=key.metavar or None,
-            is_flag=not key.metavar,
+            is_flag=None if key.metavar else True,  # an option that is said not to be one needs no value
             help=key.help,
             multiple=name in REPEATED,
         )

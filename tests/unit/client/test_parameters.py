@@ -262,6 +262,9 @@ def test_a_place_for_results_is_checked_with_the_names_of_the_parameters(here):
         plan("fit.py", results="out/{task}")
 
 
+OPTIONS = {"--over": True, "--cpus": True, "-d": False}
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -274,8 +277,36 @@ def test_a_place_for_results_is_checked_with_the_names_of_the_parameters(here):
         ("--cpus 2 --over=d/*.csv -d clean.R", "--cpus 2 --over=d/*.csv -d clean.R"),
         ("--cpus 2 -- prog --over a b", "--cpus 2 -- prog --over a b"),
         ("-- clean.R", "-- clean.R"),
-        ("--over", "--over"),
+        ("--over -1.csv -- clean.R", "--over -1.csv clean.R"),
+        ("--cpus -1 -- prog", "--cpus -1 -- prog"),
     ],
 )
 def test_the_shells_list_of_files_ends_at_the_script(line, expected):
-    assert spread(line.split(), {"--over", "--cpus"}) == expected.split()
+    assert spread(line.split(), OPTIONS) == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence", "step"),
+    [
+        ("--over", "--over names no file: nothing follows. Has a pattern", "--over 'data/*.csv' -- clean.R"),
+        (
+            "--over -- clean.R",
+            "--over names no file: what follows is --. Has a pattern",
+            "offload run --over",
+        ),
+        (
+            "--over --cpus 2 clean.R",
+            "--over names no file: what follows is --cpus. Has",
+            "offload run --over",
+        ),
+        ("-d --cpus", "--cpus has no value: nothing follows.", "See: offload run --help"),
+        ("--cpus -- prog", "--cpus has no value: what follows is --. To mean that", "See: offload run"),
+        ("--cpus -d prog", "To mean that as its value, write --cpus=-d.", "See: offload run --help"),
+        ("--cpus --over=a prog", "--cpus has no value: what follows is --over=a.", "See: offload run --help"),
+    ],
+)
+def test_an_option_in_the_place_of_a_value_is_told(line, sentence, step):
+    with pytest.raises(UsageError) as caught:
+        spread(line.split(), OPTIONS)
+    assert sentence in caught.value.sentence
+    assert step in caught.value.next_step
