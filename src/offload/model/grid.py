@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from offload.errors import UsageError
-from offload.model.array import MAX_TASKS
+from offload.model.array import MAX_TASKS, pointed
 from offload.model.parameters import MAX_VALUE, Axis, name_mistakes, numbers_of
 
 _RANGE: Final = re.compile(r"(-?\d{1,18}):(-?\d{1,18})(?::(-?\d{1,18}))?")
@@ -85,5 +85,4 @@ def _values(part: str | tuple[int, int, int]) -> list[str]:
 
 
 def _refuse(mistakes: list[tuple[int, int, str]], text: str) -> UsageError:
-    told = [f"{why}\n  {text}\n  {' ' * at}{'^' * max(width, 1)}" for at, width, why in mistakes]
-    return UsageError("The grid is not valid: " + "\n".join(told), next_step=SYNTAX)
+    return UsageError(f"The grid is not valid: {pointed(mistakes, text)}", next_step=SYNTAX)
