@@ -1,7 +1,8 @@
 """The words of ``--over``: as many files as a shell makes of ``data/*.csv``, and words that lack a value.
 
 The list of files ends at ``--``, at the next option, or at a script: a word with the suffix of a language,
-other than that of the first file. What follows ``--`` is then a script if it has such a suffix, else a command.
+other than that of the first file. What follows ``--`` is then a script if it has such a suffix, else a
+command.
 """
 
 from __future__ import annotations

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from offload.client.languages import TAKES_NO_ARGUMENTS
-from offload.client.settings import Settings, together
+from offload.client.mistakes import noted, together
+from offload.client.settings import Settings
 from offload.client.tables import TableFile, look_at
 from offload.client.words import is_text
-from offload.errors import OffloadError, UsageError
+from offload.errors import UsageError
 from offload.model.array import MAX_TASKS, Array
 from offload.model.parameters import Parameters, Table, mentioned, uses_any
 from offload.model.placement import pattern_mistakes
@@ -62,11 +63,9 @@ def vary(
     Raises:
         UsageError: a table or a file isn't in order, or something mentions a parameter that isn't there.
     """
-    variation, mistakes = None, list[OffloadError]()
-    try:
+    variation, mistakes = None, list[UsageError]()
+    with noted(mistakes):
         variation = _source(settings, root=root, here=here, script=script)
-    except UsageError as error:
-        mistakes.append(error)
     names = variation.parameters.names if variation else ()
     if variation is not None:
         mistakes += _unknown(command, names)
@@ -134,14 +133,12 @@ def find_files(
         UsageError: a word names nothing, or something that can't be sent; every mistake is told.
     """
     found: dict[str, str] = {}
-    mistakes: list[OffloadError] = []
+    mistakes: list[UsageError] = []
     for word in words:
-        try:
+        with noted(mistakes):
             for path in _matches(word, here):
                 below = _below(path, root, here, script)
                 found.setdefault(below, os.path.relpath(path, here))
-        except UsageError as error:
-            mistakes.append(error)
     if mistakes:
         raise together(mistakes)
     return tuple((value, below) for below, value in found.items())
@@ -177,5 +174,5 @@ def _below(path: Path, root: Path, here: Path, script: str | None) -> str:
     if below == script:
         raise UsageError(f"--over: {shown} is the script itself.", next_step="Leave it out of the files.")
     if not is_text(below):
-        raise UsageError(f"--over: {shown!a} isn't UTF-8.", next_step="Rename the file.")
+        raise UsageError(f"--over: {shown!a} isn't UTF-8 text.", next_step="Rename the file.")
     return below

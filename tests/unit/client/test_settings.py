@@ -113,6 +113,24 @@ def test_all_mistakes_are_told_at_once_with_where_they_are():
     assert "A directive can set: cpus, memory, memory-growth, gpus," in caught.value.next_step
 
 
+@pytest.mark.parametrize("key", [key for key in KEYS if KEYS[key].metavar])
+def test_text_that_is_no_utf_8_is_refused_whatever_asks_for_it(key):
+    with pytest.raises(UsageError) as caught:
+        merge([], [(key, "a=\udcff,b")], {})
+    assert caught.value.sentence == f"--{key}: 'a=\\udcff,b' isn't UTF-8 text."
+
+
+def test_a_variable_of_the_session_that_is_no_utf_8_is_refused():
+    with pytest.raises(UsageError, match=r"--env: '\\udcff' isn't UTF-8 text"):
+        merge([], [("env", "A")], {"A": "\udcff"})
+
+
+def test_what_must_be_one_line_is_shown_with_its_lines():
+    with pytest.raises(UsageError) as caught:
+        merge([], [("over", "a.csv"), ("over", "b\nc.csv")], {})
+    assert caught.value.sentence == r"--over: 'b\nc.csv' must be one line."
+
+
 @pytest.mark.parametrize(("key", "most"), [("max-running", 1000), ("fail-fast", 1_000_000)])
 def test_a_number_of_tasks_is_refused_only_where_the_launcher_would_refuse_it(key, most):
     assert getattr(merge([], [(key, str(most))], {}), key.replace("-", "_")) == most
