@@ -185,7 +185,7 @@ def _mount(text: str) -> str:
 REPEATED: Final = ("grid", "over", "env", "mount")
 """Keys that may be given several times."""
 VARYING: Final = ("array", "grid", "params", "over")
-"""Keys that say what the tasks are; a job has one of them."""
+"""Keys that say what the tasks are; a job has one of them, and the command line's replaces the script's."""
 KEYS: Final[dict[str, Key]] = {
     "cpus": Key(parse_cpus, "N", "CPUs, fractions allowed: 4, 0.5.  [default: 1]"),
     "memory": Key(
@@ -271,6 +271,8 @@ def merge(
 ) -> Settings:
     """The settings that directives and options ask for together; an option wins over a directive.
 
+    An option that says what the tasks are replaces whatever directive says it in another way.
+
     Args:
         directives: what the script says.
         options: key and text of each option given, repeated ones in order.
@@ -283,7 +285,7 @@ def merge(
     given = [(key, text, COMMAND_LINE) for key, text in options]
     asked = [(*_said(item), f"line {item.line} of {script}") for item in directives] + given
     mistakes: list[UsageError] = []
-    taken = _Taken()
+    taken = _Taken(frozenset(key for key, _, _ in given if key in VARYING))
     for key, text, origin in asked:
         with noted(mistakes), _placed(key, origin):
             taken.take(key, text, origin, environ)
@@ -300,8 +302,13 @@ def _said(item: Directive) -> tuple[str, str]:
 
 @dataclass(slots=True)
 class _Taken:
-    """What was asked until now; of a key with names of its own the last word for each name counts."""
+    """What was asked until now; of a key with names of its own the last word for each name counts.
 
+    Attributes:
+        varying: the keys with which the command line says what the tasks are.
+    """
+
+    varying: frozenset[str]
     values: dict[str, Any] = field(default_factory=dict)
     named: dict[str, dict[str, Any]] = field(default_factory=lambda: {"env": {}, "mount": {}, "grid": {}})
     over: dict[str, list[str]] = field(default_factory=dict)
@@ -309,6 +316,8 @@ class _Taken:
 
     def take(self, key: str, text: str, origin: str, environ: Mapping[str, str]) -> None:
         value = _read(key, text)
+        if key in VARYING and self.varying and key not in self.varying:
+            return
         if key == "over":
             self.over.setdefault("options" if origin == COMMAND_LINE else "script", []).append(value)
         elif key in self.named:

@@ -214,11 +214,16 @@ def test_every_mistake_in_the_files_is_told(here):
 
 
 def test_what_says_the_tasks_can_not_be_said_twice(here):
-    (here / "fit.py").write_text("# offload: grid=lr=1,2\n")
     with pytest.raises(UsageError) as caught:
         plan("fit.py", array="1-3", over="data/a.csv")
     assert caught.value.sentence == (
-        "--array and grid in line 1 of fit.py and --over can't go together: "
+        "--array and --over can't go together: each of them says what the tasks are."
+    )
+    (here / "fit.py").write_text("# offload: grid=lr=1,2 array=1-3\n")
+    with pytest.raises(UsageError) as caught:
+        plan("fit.py")
+    assert caught.value.sentence == (
+        "array in line 1 of fit.py and grid in line 1 of fit.py can't go together: "
         "each of them says what the tasks are."
     )
 

@@ -131,6 +131,19 @@ def test_what_must_be_one_line_is_shown_with_its_lines():
     assert caught.value.sentence == r"--over: 'b\nc.csv' must be one line."
 
 
+VARIANTS = {"array": "1-3", "grid": "lr=1,2", "params": "runs.csv", "over": "a.csv"}
+
+
+@pytest.mark.parametrize("ours", VARIANTS)
+@pytest.mark.parametrize("theirs", VARIANTS)
+def test_what_the_command_line_says_of_the_tasks_replaces_what_the_script_says(ours, theirs):
+    said = [Directive(1, theirs, VARIANTS[theirs])]
+    settings = merge(said, [(ours, VARIANTS[ours])], {})
+    assert settings == merge([], [(ours, VARIANTS[ours])], {})
+    with pytest.raises(UsageError, match=r"Line 1 of the script: '\\udcff' isn't UTF-8 text"):
+        merge([Directive(1, theirs, "\udcff")], [(ours, VARIANTS[ours])], {})
+
+
 @pytest.mark.parametrize(("key", "most"), [("max-running", 1000), ("fail-fast", 1_000_000)])
 def test_a_number_of_tasks_is_refused_only_where_the_launcher_would_refuse_it(key, most):
     assert getattr(merge([], [(key, str(most))], {}), key.replace("-", "_")) == most
