@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from offload.cli.fitting import shortened
 from offload.errors import OutputError, is_disk_full
 
 STDIN: Final = 0
@@ -165,12 +166,16 @@ class Terminal:
                 _tell(b"\n")
                 self._mid_line = False
 
+    @property
+    def room(self) -> int:
+        """Characters of a status line: some terminals begin a new line once the last column is written."""
+        return max(shutil.get_terminal_size().columns - 1, 1)
+
     def draw(self, text: str) -> None:
         """Draw the status line, if there is a terminal and no unfinished line of the script on it."""
         with self._lock:
             if self.can_draw and not self._mid_line:
-                width = shutil.get_terminal_size().columns
-                line = paint(text[: max(width - 1, 1)], "dim", colour=self._colour)
+                line = paint(shortened(text, self.room), "dim", colour=self._colour)
                 _tell(_ERASE + line.encode("utf-8", "backslashreplace"))
                 self._drawn = True
 
