@@ -234,8 +234,18 @@ def make_spec(
         mounts=asked.mounts,
         queue=asked.queue,
         test_preemption=asked.test_preemption,
-        left_open=tuple(key for key in ("cpus", "memory", "gpus") if key not in asked.origins),
+        left_open=_left_open(asked),
     )
+
+
+def _left_open(asked: Settings) -> tuple[str, ...]:
+    """What the cluster decides; ``--memory auto`` leaves it to the cluster where nothing is known."""
+    is_open = {
+        "cpus": "cpus" not in asked.origins,
+        "memory": asked.memory is None,
+        "gpus": "gpus" not in asked.origins,
+    }
+    return tuple(key for key, is_left in is_open.items() if is_left)
 
 
 def session_env(cluster: ClusterView, environ: Mapping[str, str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from offload.client.learning import with_memory
 from offload.client.plan import choose_cluster, home_uri, make_plan, make_spec
 from offload.errors import ScriptNotFoundError, UnknownClusterError, UsageError
 from offload.model.array import Array
@@ -126,6 +127,13 @@ def test_the_spec_says_what_nobody_asked_for(project):
     )
     spec = make_spec(plan, LOCAL, snapshot="sha256:0", environ={})
     assert (spec.left_open, spec.mounts, spec.image) == ((), ("data",), "r:4")
+
+
+def test_memory_of_a_script_of_which_nothing_is_known_is_left_to_the_cluster(project):
+    plan, sentence = with_memory(make_plan(["fit.R"], options=[("memory", "auto")]), None)
+    assert "memory" in make_spec(plan, LOCAL, snapshot="sha256:0", environ={}).left_open
+    assert plan.settings.origins["memory"] == "auto: nothing is known of this script yet"
+    assert sentence.startswith("nothing is known of this script yet, so")
 
 
 def test_a_plain_job_has_one_task_with_index_one(project):
