@@ -67,10 +67,10 @@ def vary(
     with noted(mistakes):
         variation = _source(settings, root=root, here=here, script=script)
     names = variation.parameters.names if variation else ()
+    is_array = variation is not None or settings.array is not None
     if variation is not None:
         mistakes += _unknown(command, names)
     if settings.results is not None and not mistakes:
-        is_array = variation is not None or settings.array is not None
         unique = variation is not None and variation.source == "grid"
         wrong = pattern_mistakes(settings.results, names, is_array=is_array, unique=unique)
         mistakes += [UsageError(f"--results: {sentence}") for sentence in wrong]
@@ -103,7 +103,7 @@ def _source(settings: Settings, *, root: Path, here: Path, script: str | None) -
 def _check_number(tasks: int, what: str) -> None:
     if tasks > MAX_TASKS:
         raise UsageError(
-            f"{what} makes {tasks} tasks; a job has at most {MAX_TASKS}.",
+            f"{what} makes {tasks:,} tasks; a job has at most {MAX_TASKS:,}.",
             next_step="Run it in parts, or let a task do more than one value.",
         )
 

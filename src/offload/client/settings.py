@@ -147,7 +147,7 @@ def _tasks(most: int) -> Callable[[str], int]:
 
     def read(text: str) -> int:
         if not 1 <= (number := _whole(text)) <= most:
-            raise UsageError(f"{number} can't be a number of tasks.", next_step=f"Write 1 to {most}.")
+            raise UsageError(f"{number} can't be a number of tasks.", next_step=f"Write 1 to {most:,}.")
         return number
 
     return read

@@ -151,7 +151,7 @@ def test_a_number_of_tasks_is_refused_only_where_the_launcher_would_refuse_it(ke
         with pytest.raises(UsageError) as caught:
             merge([], [(key, text)], {})
         assert f"--{key}: {text} can't be a number of tasks" in caught.value.sentence
-        assert caught.value.next_step == f"Write 1 to {most}."
+        assert caught.value.next_step == f"Write 1 to {most:,}."
 
 
 @pytest.mark.parametrize(("text", "value"), [("yes", True), ("True", True), ("no", False), ("false", False)])
