@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import glob
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from offload.client.languages import TAKES_NO_ARGUMENTS
 from offload.client.mistakes import noted, together
-from offload.client.settings import Settings
+from offload.client.settings import COMMAND_LINE, Settings
 from offload.client.tables import TableFile, look_at
 from offload.client.words import is_text
 from offload.errors import UsageError
@@ -22,6 +22,12 @@ from offload.model.placement import pattern_mistakes
 
 FILE: Final = "file"
 """The parameter of ``--over``."""
+_OF_MANY: Final = {
+    "max-running": "how many of the tasks may run at a time",
+    "fail-fast": "how many failed tasks end the job",
+    "keep-going": "what to do when the first tasks all fail",
+}
+"""Keys that mean something for many tasks alone."""
 UNSENT: Final = "sha256:" + 64 * "0"
 """Stands for a digest until the table is sent."""
 
@@ -70,6 +76,8 @@ def vary(
     is_array = variation is not None or settings.array is not None
     if variation is not None:
         mistakes += _unknown(command, names)
+    if not is_array and not mistakes:
+        mistakes += _idle(settings)
     if settings.results is not None and not mistakes:
         unique = variation is not None and variation.source == "grid"
         wrong = pattern_mistakes(settings.results, names, is_array=is_array, unique=unique)
@@ -81,6 +89,16 @@ def vary(
     takes = script is None or Path(script).suffix not in TAKES_NO_ARGUMENTS
     appended = takes and not uses_any(command, names)
     return replace(variation, parameters=replace(variation.parameters, appended=appended))
+
+
+def _idle(settings: Settings) -> Iterator[UsageError]:
+    """What the command line says of many tasks for a job that has one; a script may be for both."""
+    for key, why in _OF_MANY.items():
+        if settings.origins.get(key) == COMMAND_LINE:
+            yield UsageError(
+                f"--{key}: it says {why}, and this job has one task.",
+                next_step="Leave it out, or add --array.",
+            )
 
 
 def _source(settings: Settings, *, root: Path, here: Path, script: str | None) -> Variation | None:

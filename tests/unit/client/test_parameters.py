@@ -301,6 +301,17 @@ def test_a_table_of_more_rows_than_there_can_be_tasks_is_refused(here):
         read(here, "runs.csv", "a\n" + "1\n" * 1_000_001)
 
 
+@pytest.mark.parametrize("key", ["max-running", "fail-fast", "keep-going"])
+def test_what_is_said_of_many_tasks_for_a_job_of_one_is_refused_unless_the_script_says_it(here, key):
+    text = "yes" if key == "keep-going" else "2"
+    with pytest.raises(UsageError, match=rf"--{key}: it says .*, and this job has one task"):
+        plan("fit.py", **{key: text})
+    assert plan("fit.py", **{key: text, "array": "1"})
+    assert plan("fit.py", **{key: text, "grid": "a=1"})
+    (here / "fit.py").write_text(f"# offload: {key}={text}\n")
+    assert plan("fit.py")
+
+
 def test_a_place_for_results_is_checked_with_the_names_of_the_parameters(here):
     assert plan("fit.py", grid="lr=1,2", results="out/{lr}").settings.results == "out/{lr}"
     with pytest.raises(
