@@ -246,7 +246,7 @@ def test_output_that_cannot_be_written_is_told_and_what_the_job_made_comes_home(
         125,
         [
             f"offload: error: The output can't be written: {words}.",
-            f"  {job.id} goes on, and is waited for. All that it prints: offload logs {job.id}",
+            f"  {job.id} is waited for nevertheless. All that it prints: offload logs {job.id}",
         ],
     )
     assert job.state == "succeeded"

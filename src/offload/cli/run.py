@@ -55,6 +55,7 @@ def _settings_options(command: click.Command) -> click.Command:
         click.Option(
             [f"--{name}", f"set_{name.replace('-', '_')}"],
             metavar=key.metavar or None,
+            type=click.UNPROCESSED if key.metavar else None,
             is_flag=None if key.metavar else True,  # an option that is said not to be one needs no value
             help=key.help,
             multiple=name in REPEATED,
@@ -207,7 +208,7 @@ def _show_output(api: Api, job: JobView, terminal: Terminal, at_rest: AtRest) ->
         show_output(api, job, terminal, at_rest=at_rest)
     except OutputError as error:
         terminal.say(f"offload: error: {error.sentence}", style="red")
-        terminal.say(f"  {job.id} goes on, and is waited for. All that it prints: offload logs {job.id}")
+        terminal.say(f"  {job.id} is waited for nevertheless. All that it prints: offload logs {job.id}")
         wait_for_end(api, job.id, at_rest=at_rest)
         return False
     return True

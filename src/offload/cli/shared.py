@@ -13,8 +13,7 @@ from offload.cli.terminal import Terminal
 from offload.cli.text import stand_of
 from offload.client.api import Api
 from offload.client.launcher import find_endpoint
-from offload.client.words import is_text
-from offload.errors import JobNotFoundError, OffloadError
+from offload.errors import OffloadError
 from offload.wire.codec import encode
 from offload.wire.version import VERSION
 
@@ -76,12 +75,6 @@ def _complete_job(_ctx: click.Context, _param: click.Parameter, incomplete: str)
     ]
 
 
-def _check_id(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    if value and not is_text(value):
-        raise JobNotFoundError(f"There is no job {value!a}.", next_step="List them: offload jobs")
-    return value
-
-
 def job_argument() -> Callable[[F], F]:
     """The id of a job."""
-    return click.argument("job_id", metavar="ID", shell_complete=_complete_job, callback=_check_id)
+    return click.argument("job_id", metavar="ID", shell_complete=_complete_job)
