@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import Final
 
 from offload.client.languages import LANGUAGES
+from offload.client.settings import LET_LOOK, NO_FILE
 from offload.errors import UsageError
 
 _OVER: Final = "--over"
@@ -56,10 +57,7 @@ def _check_value(option: str, following: Sequence[str], options: Mapping[str, bo
         return
     then = f"what follows is {follows}" if following else "nothing follows"
     if option == _OVER:
-        raise UsageError(
-            f"--over names no file: {then}. Has a pattern or a variable given nothing?",
-            next_step="Let Offload look for the files: offload run --over 'data/*.csv' -- clean.R",
-        )
+        raise UsageError(f"--over names no file: {then}. {NO_FILE}", next_step=LET_LOOK)
     meant = f" To mean that as its value, write {option}={follows}." if following else ""
     raise UsageError(f"{option} has no value: {then}.{meant}", next_step="See: offload run --help")
 

@@ -173,6 +173,16 @@ def _word(text: str) -> str:
     return text
 
 
+NO_FILE: Final = "Has a pattern or a variable given nothing?"
+LET_LOOK: Final = "Let Offload look for the files: offload run --over 'data/*.csv' -- clean.R"
+
+
+def _file(text: str) -> str:
+    if not text.strip():
+        raise UsageError(f"It names no file. {NO_FILE}", next_step=LET_LOOK)
+    return _word(text)
+
+
 def _mount(text: str) -> str:
     if not _MOUNT.fullmatch(text):
         raise UsageError(
@@ -221,7 +231,7 @@ KEYS: Final[dict[str, Key]] = {
     ),
     "params": Key(_word, "FILE", "One task per row of a table: .csv, .tsv, .jsonl, .parquet."),
     "over": Key(
-        _word, "FILES", "One task per file: --over data/*.csv -- clean.R. A task gets only its file."
+        _file, "FILES", "One task per file: --over data/*.csv -- clean.R. A task gets only its file."
     ),
     "results": Key(
         _word,

@@ -125,6 +125,13 @@ def test_a_variable_of_the_session_that_is_no_utf_8_is_refused():
         merge([], [("env", "A")], {"A": "\udcff"})
 
 
+def test_an_empty_text_where_a_file_should_be_may_be_a_pattern_that_matched_nothing():
+    with pytest.raises(UsageError) as caught:
+        merge([], [("over", "")], {})
+    assert caught.value.sentence == "--over: It names no file. Has a pattern or a variable given nothing?"
+    assert "--over 'data/*.csv' -- clean.R" in caught.value.next_step
+
+
 def test_what_must_be_one_line_is_shown_with_its_lines():
     with pytest.raises(UsageError) as caught:
         merge([], [("over", "a.csv"), ("over", "b\nc.csv")], {})
