@@ -226,6 +226,12 @@ class DiskFullError(OffloadError):
     http_status = 507
 
 
+class OutputError(OffloadError):
+    """What was to be printed can't be written: the disk behind it is full, or its device fails."""
+
+    code = "output"
+
+
 class NotPermittedError(OffloadError):
     """You may not write where Offload keeps its own things."""
 

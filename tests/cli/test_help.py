@@ -58,6 +58,15 @@ def test_without_a_command_the_help_is_shown_and_the_status_is_that_of_a_mistake
         (("run", "--array", "3-1", "fit.R"), "this range is empty", "Write it like 1-20"),
         (("run", "nothing.R"), "There is no nothing.R here.", "offload run -- nothing.R"),
         (("run", "--stdin", "", "fit.R"), "--stdin: It must not be empty", ""),
+        (("run", "--over", "--", "fit.R"), "--over names no file: what follows is --.", "'data/*.csv' --"),
+        (("run", "--name", "-h", "fit.R"), "--name has no value: what follows is -h.", "See: offload run"),
+        (("run", "--retries=-1", "fit.R"), "--retries: '-1' is not a whole number.", "Write it like 0"),
+        (("run", "--time", "-5s", "fit.R"), "--time: '-5s' is not a duration.", "Write it like 90s"),
+        (("run", "--array=-1", "--cpus=-2", "fit.R"), "--cpus: '-2' is not a number of CPUs.", "0.5 or 500m"),
+        (("run", "--name", "\udcff", "fit.R"), r"--name: '\udcff' isn't UTF-8 text.", "let a script make"),
+        (("status", "\udcff"), r"ID: '\udcff' isn't UTF-8 text.", "See: offload status -h"),
+        (("clusters", "show", "\udcff"), r"NAME: '\udcff' isn't UTF-8 text.", "See: offload clusters show"),
+        (("table", "x", "--where", "a", "--where", "\udcff"), r"--where: '\udcff' isn't", "offload table -h"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_a_sentence_and_a_next_step_on_stderr_with_status_2(shell, words, sentence, step):

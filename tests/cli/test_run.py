@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -219,6 +220,66 @@ def test_output_that_nobody_reads_any_more_ends_the_client_quietly(shell):
         err = process.stderr.read()
         process.wait(timeout=30)
     assert (process.returncode, err) == (141, b"")
+
+
+def a_full_disk() -> int:
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+def a_terminal_that_is_gone() -> int:
+    master, slave = pty.openpty()
+    os.close(master)
+    return slave
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [(a_full_disk, "No space left on device"), (a_terminal_that_is_gone, "Input/output error")],
+)
+def test_output_that_cannot_be_written_is_told_and_what_the_job_made_comes_home(shell, device, words):
+    shell.write("w.sh", "echo task $OFFLOAD_TASK; echo x > made.txt\n")
+    stdout = device()
+    done = shell.offload("run", "--cpus", "0.25", "--array", "1-3", "w.sh", stdout=stdout)
+    os.close(stdout)
+    job = job_of(shell)
+    assert (done.returncode, done.stderr.decode().splitlines()) == (
+        125,
+        [
+            f"offload: error: The output can't be written: {words}.",
+            f"  {job.id} is waited for nevertheless. All that it prints: offload logs {job.id}",
+        ],
+    )
+    assert job.state == "succeeded"
+    assert len([*shell.here.glob(f"results/{job.id}/*/made.txt")]) == 3
+
+
+def test_a_script_that_fails_keeps_its_status_when_its_output_cannot_be_written(shell):
+    with open("/dev/full", "wb") as stdout:
+        done = shell.offload("run", "--", "sh", "-c", "echo x; exit 3", stdout=stdout)
+    assert done.returncode == 3
+    assert f"offload: {job_of(shell).id} failed" in done.stderr.decode()
+
+
+def test_where_nobody_can_be_told_the_exit_status_still_is_the_jobs(shell):
+    with open("/dev/full", "wb") as stderr:
+        done = shell.offload("run", "--", "sh", "-c", "echo out; touch made; exit 3", stderr=stderr)
+    assert (done.returncode, done.stdout) == (3, b"out\n")
+    assert (shell.here / "made").exists()
+
+
+def test_other_commands_tell_that_their_output_cannot_be_written(shell):
+    job_id = shell.text("run", "-d", "--array", "1-2", "--", "echo", "x").strip()
+    shell.text("wait", job_id)
+    lists = (("jobs",), ("jobs", "--json"), ("logs", job_id), ("table", job_id), ("table", job_id, "--csv"))
+    with open("/dev/full", "wb") as stdout:
+        for words in lists:
+            done = shell.offload(*words, stdout=stdout)
+            assert done.returncode == 125
+            assert b"The output can't be written: No space left on device." in done.stderr
+        for words in (("run", "-d", "--", "true"), ("rerun", job_id, "--json")):
+            done = shell.offload(*words, stdout=stdout)
+            assert done.returncode == 125
+            assert f"Look at it: offload status {job_of(shell).id}" in done.stderr.decode()
 
 
 def test_detached_the_id_is_printed_and_nothing_else(shell):

@@ -111,6 +111,18 @@ def test_show_says_what_the_parameters_are_and_how_they_are_passed(here):
     assert "the file, after the command" in over
 
 
+def test_show_says_who_says_the_tasks_when_the_command_line_replaces_the_script(here):
+    here.write("c.sh", "# offload: array=1-3\n")
+    shown = here.text("run", "--show", "--grid", "a=1,2", "c.sh").splitlines()
+    rows = {line.split("  ")[0]: " ".join(line.split()) for line in shown}
+    assert rows["array"] == "array 1-2 (2 tasks) parameters"
+    assert rows["parameter a"] == "parameter a 1,2 (2 values) command line"
+    here.write("c.sh", "# offload: grid=a=1,2\n")
+    shown = here.text("run", "--show", "--array", "5-9", "c.sh")
+    assert "array 5-9 (5 tasks) command line" in " ".join(shown.split())
+    assert "parameter" not in shown
+
+
 def test_a_list_of_files_without_an_end_is_told(here):
     done = here.offload("run", "--over", "data/a.csv", "data/b.csv")
     assert done.returncode == 2

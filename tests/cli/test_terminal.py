@@ -50,7 +50,7 @@ def test_the_status_line_is_erased_before_output_and_never_drawn_into_an_unfinis
     assert on_a_terminal(SHOW, NO_COLOR="1") == (
         erase + b"status one" + erase + b"half line\n"
         + erase + b"status two" + erase + b"notice\n"
-        + b"open\nanother\n" + erase + b"x" * 79 + erase
+        + b"open\nanother\n" + erase + b"x" * 78 + "…".encode() + erase
     )  # fmt: skip
 
 

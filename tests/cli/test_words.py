@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from offload.cli.finish import exit_status
-from offload.cli.follow import status_text
+from offload.cli.fitting import Part, fitted, shortened
 from offload.cli.pace import Pace
+from offload.cli.standing import status_parts
 from offload.cli.status import explain, history_lines
 from offload.cli.text import ago, number_of, span, table
 from offload.client.collect import home_of
@@ -26,6 +27,10 @@ JOB = JobView(
     id="k7m2q9x", user="ann", spec=SPEC, state=State.RUNNING, target=Target.DONE,
     counts=Counts(running=1), created=100.0, started=110.0,
 )  # fmt: skip
+
+
+def status_text(job: JobView, now: float, pace: Pace | None = None, width: int | None = None) -> str:
+    return fitted(status_parts(job, now, pace), width)
 
 
 def because(code: ReasonCode, sentence: str = "So it was.", words: str = "") -> Reason:
@@ -126,6 +131,51 @@ def test_the_status_line_of_an_array_tells_failures_and_when_it_may_be_done():
     )
 
 
+@pytest.mark.parametrize(
+    ("width", "text"),
+    [
+        (120, "{} s.sh  running 2s  17 of 60 tasks done, 5 failed, 8 running  8.5/s, 4s to 7s left  1 CPU"),
+        (88, "{} s.sh  running 2s  17 of 60 tasks done, 5 failed, 8 running  8.5/s, 4s to 7s left"),
+        (87, "{} s.sh  running 2s  17 of 60 tasks done, 5 failed, 8 running  4s to 7s left"),
+        (79, "{} s.sh  running 2s  17 of 60 tasks done, 5 failed  4s to 7s left"),
+        (60, "{} s.sh  running 2s  17 of 60 tasks done, 5 failed"),
+        (50, "{}  running 2s  17 of 60 tasks done, 5 failed"),
+        (44, "{}  running 2s  17 of 60 tasks done"),
+        (10, "{}  running 2s  17 of 60 tasks done"),
+    ],
+)
+def test_a_status_line_that_has_no_room_loses_whole_parts_the_least_important_first(width, text):
+    spec = replace(SPEC, is_array=True, name="s.sh")
+    array = replace(JOB, spec=spec, counts=Counts(pending=35, running=8, succeeded=12, failed=5))
+    assert status_text(array, 112.0, Pace(110.0), width) == text.format(JOB.id)
+
+
+def test_a_long_name_and_a_long_reason_are_shortened_before_a_number_goes():
+    spec = replace(SPEC, is_array=True, name="the nightly simulation of every penguin")
+    array = replace(JOB, spec=spec, counts=Counts(pending=35, running=8, succeeded=17))
+    shown = status_text(array, 112.0, None, 79)
+    assert shown == "k7m2q9x the nightly simulat…  running 2s  17 of 60 tasks done, 8 running  1 CPU"
+    assert len(shown) == 79
+    waits = because(ReasonCode.WAITING_FOR_CAPACITY, "It waits for 4 CPUs, of which others have all for now.")
+    pending = replace(array, state=State.PENDING, reason=waits)
+    shown = status_text(pending, 112.0, None, 79)
+    assert shown == "k7m2q9x the nightly…  waiting 12s  It waits for 4 CPUs, of which others have a…"
+    assert (len(shown), shortened("abc", 3), shortened("abcd", 3)) == (79, "abc", "ab…")
+
+
+def test_a_line_that_need_not_fit_has_all_of_its_parts():
+    parts = [Part(text="a"), Part(text="b", rank=1, gap=", "), Part(text="c", least=1)]
+    assert fitted(parts) == "a, b  c"
+
+
+def test_tasks_that_never_began_are_not_done():
+    counts = Counts(failed=18, cancelled=82)
+    job = replace(JOB, spec=replace(SPEC, is_array=True), target=Target.CANCELLED, counts=counts)
+    assert status_text(job, 114.0, Pace(110.0)) == (
+        "k7m2q9x fit.R  cancelling 4s  18 of 100 tasks done, 18 failed, 82 cancelled, 0 running  1 CPU"
+    )
+
+
 def test_the_status_line_of_an_array_names_the_task_that_has_run_longest_once_that_is_long():
     counts = Counts(pending=5, running=2, succeeded=3)
     array = replace(
@@ -138,27 +188,28 @@ def test_the_status_line_of_an_array_names_the_task_that_has_run_longest_once_th
 def test_time_left_is_said_only_once_there_is_something_to_go_by():
     pace = Pace(100.0)
     pace.see(2, 110.0)
-    assert pace.text(10) == ""
+    assert pace.words(10) is None
     pace.see(4, 120.0)
-    assert pace.text(8) == "12/min, 27s to 1m 20s left"
-    assert pace.text(0) == ""
+    assert pace.words(8) == ("12/min", "27s to 1m 20s left")
+    assert pace.words(0) is None
 
 
 def test_the_pace_is_that_of_the_last_minutes():
     pace = Pace(0.0)
     for second in range(0, 3601, 10):
         pace.see(second // 10, float(second))
-    assert pace.text(600).startswith("6.0/min, 1h 24m")
+    rate, left = pace.words(600)
+    assert (rate, left[:6]) == ("6.0/min", "1h 24m")
     for second in range(3610, 4211, 10):
         pace.see(360 + (second - 3600) * 10, float(second))
-    assert pace.text(600).startswith("10/s")
+    assert pace.words(600)[0] == "10/s"
 
 
 def test_a_pace_while_the_clock_stands_still_is_none():
     pace = Pace(100.0)
     pace.see(5, 100.0)
     pace.see(7, 90.0)
-    assert pace.text(10) == ""
+    assert pace.words(10) is None
 
 
 def test_a_clock_that_runs_behind_shows_no_negative_times():

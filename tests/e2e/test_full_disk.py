@@ -97,6 +97,27 @@ def test_a_launcher_without_space_makes_output_wait_and_refuses_files_until_ther
         assert person.offload("run", "--", "true", cwd=tmp_path / "other").stdout == ""
 
 
+def test_a_home_without_space_for_output_or_results_says_how_to_get_both_later(tmp_path):
+    (tmp_path / "offload").mkdir()
+    with with_a_small_disk(tmp_path, "../work", megabytes=4) as person:
+        (person.disk / "make.sh").write_text("echo out; head -c 3000000 /dev/zero > made\n")
+        ballast = person.disk / "ballast"
+        ballast.write_bytes(bytes(free(person.disk) - (64 << 10)))
+        with (person.disk / "out").open("wb") as out:
+            out.write(bytes(free(person.disk)))
+            out.flush()
+            with person.start("run", "make.sh", stdout=out) as process:
+                _, err = process.communicate(timeout=60)
+        (job,) = person.json("jobs")["jobs"]
+        assert (process.returncode, job["state"]) == (125, "succeeded")
+        assert f"offload logs {job['id']}" in err.decode()
+        assert f"Nothing is lost: free space, then run offload collect {job['id']}" in err.decode()
+        ballast.unlink()
+        (person.disk / "out").unlink()
+        person.offload("collect", job["id"])
+        assert (person.disk / "made").stat().st_size == 3_000_000
+
+
 def directory_of(root, size: int):
     other = root / "other"
     other.mkdir()

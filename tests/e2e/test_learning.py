@@ -13,6 +13,9 @@ def test_memory_is_learned_from_earlier_jobs_with_the_same_script(tmp_path):
     with at_work(tmp_path) as person:
         person.write("eats.py", EATS)
         person.write("other.py", "print('small')\n")
+        new = person.offload("run", "--memory", "auto", "--show", "eats.py", "9").stdout
+        (row,) = [line for line in new.splitlines() if line.startswith("memory  ")]
+        assert " ".join(row.split()) == "memory no limit auto: nothing is known of this script yet"
         first = person.offload("run", "--memory", "auto", "eats.py", "150")
         assert "nothing is known of this script yet" in first.stderr
         person.offload("run", "other.py")

@@ -14,7 +14,7 @@ from offload.cli.command import Command
 from offload.cli.finish import exit_status, say_failure, summarise
 from offload.cli.follow import progress, status_line
 from offload.cli.shared import connect, job_argument, json_option, print_json, quiet_option
-from offload.cli.terminal import STDERR, Terminal, is_terminal
+from offload.cli.terminal import STDERR, Terminal, is_terminal, output
 from offload.client.collect import Collected, collect
 from offload.client.failures import choose_failed
 from offload.client.streams import wait_for_end
@@ -185,7 +185,8 @@ def rerun_command(
                 memory=None if memory is None else memory_of(memory, before),
             )
         job = api.rerun(job_id, again)
-    if as_json:
-        print_json(job)
-    else:
-        click.echo(job.id)
+    with output(f"{job.id} was sent, and goes on. Look at it: offload status {job.id}"):
+        if as_json:
+            print_json(job)
+        else:
+            click.echo(job.id)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import click
 
 from offload.cli.command import Invocation
-from offload.cli.terminal import Terminal
+from offload.cli.terminal import Terminal, output_error
 from offload.errors import OWN_FAILURE, OffloadError, UsageError
 
 
@@ -29,7 +29,7 @@ def report_failure(error: BaseException, invocation: Invocation, environ: Mappin
         return UsageError.exit_status
     known = _as_ours(error) or _unexpected(error, environ)
     if invocation.json:
-        sys.stderr.write(json.dumps(known.to_json()) + "\n")
+        Terminal().say(json.dumps(known.to_json()))
     else:
         show_error(known)
     return known.exit_status
@@ -51,7 +51,7 @@ def _as_ours(error: BaseException) -> OffloadError | None:
         return UsageError(error.format_message(), next_step=f"See: {path} --help")
     if isinstance(error, click.ClickException):
         return UsageError(error.format_message())
-    return None
+    return output_error(error) if isinstance(error, OSError) else None
 
 
 def _unexpected(error: BaseException, environ: Mapping[str, str]) -> OffloadError:

@@ -10,25 +10,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
 from offload.cli.again import Again
+from offload.cli.fitting import Part, fitted
 from offload.cli.lines import WholeLines
 from offload.cli.news import News
 from offload.cli.pace import Pace
+from offload.cli.standing import status_parts, who
 from offload.cli.terminal import STDERR, STDOUT, Terminal
-from offload.cli.text import number_of, resources_text, slowest_text, span, stand_of
+from offload.cli.text import span
 from offload.client.api import Api
 from offload.client.streams import GoesOn, follow_events, follow_logs
 from offload.errors import OffloadError
-from offload.model.counts import Counts
 from offload.model.growth import can_grow
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.resources import format_size
-from offload.model.states import State
 from offload.snapshot.sending import Progress
 from offload.wire.api import JobView
 from offload.wire.codec import convert
@@ -36,8 +36,6 @@ from offload.wire.frames import Frame, Stream
 
 _TICK: Final = 0.5
 """Seconds between two drawings of the status line."""
-_SLOW: Final = 10.0
-"""Seconds for which a task runs before it is told as the slowest."""
 _CALM_TICK: Final = 10.0
 """Seconds between two looks where there is none; a job that is done before the first adds no word."""
 _DESCRIPTORS: Final = {Stream.STDOUT: STDOUT, Stream.STDERR: STDERR}
@@ -106,22 +104,22 @@ def _beside(api: Api) -> Api:
 
 
 def _keep_drawing(api: Api, job: JobView, terminal: Terminal, stop: threading.Event) -> None:
-    for _, text in _looks(api, job, stop, _TICK):
-        terminal.draw(text)
+    for _, parts in _looks(api, job, stop, _TICK):
+        terminal.draw(fitted(parts, terminal.room))
 
 
 def _keep_telling(api: Api, job: JobView, terminal: Terminal, stop: threading.Event) -> None:
     news = News(time.time())
     with suppress(BrokenPipeError):  # nobody reads it any more
-        for seen, text in _looks(api, job, stop, _CALM_TICK):
+        for seen, parts in _looks(api, job, stop, _CALM_TICK):
             if news.due(seen, time.time()):
-                terminal.say(f"offload: {text}")
+                terminal.say(f"offload: {fitted(parts)}")
 
 
 def _looks(
     api: Api, job: JobView, stop: threading.Event, tick: float
-) -> Iterator[tuple[JobView | None, str]]:
-    """How the job stands, in a short line, each ``tick`` seconds; None when nobody answers."""
+) -> Iterator[tuple[JobView | None, Sequence[Part]]]:
+    """How the job stands, in the parts of a line, each ``tick`` seconds; None when nobody answers."""
     pace: Pace | None = None
     with api:
         while not stop.wait(tick):
@@ -129,9 +127,9 @@ def _looks(
                 job, now = api.job(job.id), time.time()
                 if pace is None and job.started is not None:
                     pace = Pace(job.started)
-                seen: tuple[JobView | None, str] = job, status_text(job, now, pace)
+                seen: tuple[JobView | None, Sequence[Part]] = job, status_parts(job, now, pace)
             except OffloadError:
-                seen = None, f"{job.id} {job.spec.name}  the launcher doesn't answer; the job goes on"
+                seen = None, [*who(job), Part(text="the launcher doesn't answer; the job goes on")]
             if not stop.is_set():
                 yield seen
 
@@ -160,38 +158,6 @@ def _tell_growth(api: Api, job: JobView, terminal: Terminal) -> None:
             told.add(reason.sentence)  # the hundredth task of an array is no news
             who = f"task {event.task} of {job.id}" if job.spec.is_array else job.id
             terminal.say(f"offload: {who}: {reason.sentence}", style="yellow")
-
-
-def status_text(job: JobView, now: float, pace: Pace | None = None) -> str:
-    """One short line on how a job stands; ``pace`` is told, and says when an array may be done."""
-    parts = [f"{job.id} {job.spec.name}"]
-    if job.state is State.PENDING:
-        parts.append("paused" if job.is_paused else f"waiting {span(now - job.created)}")
-        if job.reason:
-            parts.append(job.reason.sentence)
-        return "  ".join(parts)
-    parts.append("cancelling" if job.target == "cancelled" else stand_of(job))
-    if job.started is not None:
-        parts[-1] += f" {span(now - job.started)}"
-    if job.spec.is_array:
-        parts += _progress(job.counts, now, None if job.is_paused else pace)
-        if job.slowest and now - job.slowest.since >= _SLOW:
-            parts.append(f"slowest: {slowest_text(job.slowest, now)}")
-    if job.reason and job.state is State.RUNNING and not job.is_paused:  # and yet none of its tasks does
-        parts.append(job.reason.sentence)
-    parts.append(resources_text(job.spec.resources))
-    return "  ".join(parts)
-
-
-def _progress(counts: Counts, now: float, pace: Pace | None) -> Iterator[str]:
-    left = counts.pending + counts.running
-    ended = counts.total - left
-    failed = f", {counts.failed:,} failed" if counts.failed else ""
-    yield f"{ended:,} of {number_of(counts.total, 'task')} done{failed}, {counts.running:,} running"
-    if pace is not None:
-        pace.see(ended, now)
-        if said := pace.text(left):
-            yield said
 
 
 @contextmanager

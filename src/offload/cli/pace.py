@@ -33,15 +33,15 @@ class Pace:
         while len(self._seen) > 2 and self._seen[1][0] <= now - _WINDOW:  # noqa: PLR2004  the first and the last
             self._seen.popleft()
 
-    def text(self, left: int) -> str:
-        """``12/min, 3m to 5m left``; empty when too few have ended to tell."""
+    def words(self, left: int) -> tuple[str, str] | None:
+        """``12/min`` and ``3m to 5m left``; None when too few have ended to tell."""
         (since, before), (now, ended) = self._seen[0], self._seen[-1]
         recent, took = ended - before, now - since
         if recent < _ENOUGH or not left:
-            return ""
+            return None
         rate, error = recent / took, 1 / sqrt(recent)
         soon, late = span(left / (rate * (1 + error))), span(left / (rate * (1 - error)))
-        return f"{_rate(rate)}, {soon if soon == late else f'{soon} to {late}'} left"
+        return _rate(rate), f"{soon if soon == late else f'{soon} to {late}'} left"
 
 
 def _rate(rate: float) -> str:

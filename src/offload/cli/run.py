@@ -16,13 +16,14 @@ from offload.cli.interrupts import Interrupts, LeftEarlyError
 from offload.cli.over import spread
 from offload.cli.shared import connect, json_option, print_json, quiet_option
 from offload.cli.show import show_plan
-from offload.cli.terminal import Terminal
+from offload.cli.terminal import Terminal, output
 from offload.cli.text import number_of
 from offload.client.api import Api
 from offload.client.plan import Plan, make_plan
 from offload.client.settings import KEYS, REPEATED, YES
+from offload.client.streams import wait_for_end
 from offload.client.submit import Prepared, prepare, submit
-from offload.errors import PAUSED, OffloadError, UsageError
+from offload.errors import OWN_FAILURE, PAUSED, OffloadError, OutputError, UsageError
 from offload.model.resources import format_size
 from offload.wire.api import JobView
 
@@ -36,13 +37,17 @@ class _RunCommand(Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        options = (param for param in self.params if isinstance(param, click.Option) and not param.is_flag)
-        given = spread(args, {name for option in options for name in option.opts})
+        given = args if extra.get("resilient_parsing") else self._spread(args, parent)
         ctx = super().make_context(info_name, list(given), parent, **extra)
         words = ctx.params.get("words") or ()
         before = len(given) - len(words) - 1
         ctx.params["is_command"] = before >= 0 and given[before] == "--"
         return ctx
+
+    def _spread(self, args: list[str], parent: click.Context | None) -> list[str]:
+        params = self.get_params(click.Context(self, parent))
+        options = [param for param in params if isinstance(param, click.Option)]
+        return spread(args, {name: not option.is_flag for option in options for name in option.opts})
 
 
 def _settings_options(command: click.Command) -> click.Command:
@@ -50,7 +55,8 @@ def _settings_options(command: click.Command) -> click.Command:
         click.Option(
             [f"--{name}", f"set_{name.replace('-', '_')}"],
             metavar=key.metavar or None,
-            is_flag=not key.metavar,
+            type=click.UNPROCESSED if key.metavar else None,
+            is_flag=None if key.metavar else True,  # an option that is said not to be one needs no value
             help=key.help,
             multiple=name in REPEATED,
         )
@@ -157,10 +163,11 @@ def _given(options: dict[str, Any]) -> Sequence[tuple[str, str]]:
 
 def _detach(api: Api, plan: Plan, terminal: Terminal, *, as_json: bool) -> int:
     job = submit(api, plan, _prepare(api, plan, terminal))
-    if as_json:
-        print_json(job)
-    else:
-        click.echo(job.id)
+    with output(f"{job.id} was sent, and goes on. Look at it: offload status {job.id}"):
+        if as_json:
+            print_json(job)
+        else:
+            click.echo(job.id)
     return 0
 
 
@@ -185,13 +192,26 @@ def _run(api: Api, plan: Plan, terminal: Terminal) -> int:
             if terminal.is_watched:
                 terminal.say(f"offload: {job.id} sent ({_sent_text(prepared)})", style="dim")
             with status_line(api, job, terminal), growth_told(api, job, terminal):
-                show_output(api, job, terminal, at_rest=at_rest)
+                is_shown = _show_output(api, job, terminal, at_rest)
         except LeftEarlyError:
             interrupts.settle(_SETTLE)
             return _left(sent.job, terminal)
     if at_rest.left:
         return PAUSED
-    return _end(api, sent.job, terminal, interrupted=interrupts.pressed)
+    status = _end(api, sent.job, terminal, interrupted=interrupts.pressed)
+    return status if is_shown else status or OWN_FAILURE
+
+
+def _show_output(api: Api, job: JobView, terminal: Terminal, at_rest: AtRest) -> bool:
+    """Follow the job to its end; whether all that it printed could be written."""
+    try:
+        show_output(api, job, terminal, at_rest=at_rest)
+    except OutputError as error:
+        terminal.say(f"offload: error: {error.sentence}", style="red")
+        terminal.say(f"  {job.id} is waited for nevertheless. All that it prints: offload logs {job.id}")
+        wait_for_end(api, job.id, at_rest=at_rest)
+        return False
+    return True
 
 
 def _sent_text(prepared: Prepared) -> str:

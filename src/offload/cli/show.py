@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import click
 
+from offload.cli.fitting import shortened
 from offload.cli.shared import print_json
 from offload.cli.text import number_of, table
 from offload.client.api import Api
@@ -150,4 +151,4 @@ def axis_text(axis: Axis) -> str:
 
 def _cut(value: str) -> str:
     """A variable such as PATH would push everything else off the terminal; ``--json`` has all of it."""
-    return value if len(value) <= _LONGEST else f"{value[: _LONGEST - 1]}…"
+    return shortened(value, _LONGEST)

@@ -7,13 +7,18 @@ no status line and no colour. Who asked for quiet hears only of what needs atten
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import select
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
+
+from offload.cli.fitting import shortened
+from offload.errors import OutputError, is_disk_full
 
 STDIN: Final = 0
 STDOUT: Final = 1
@@ -28,6 +33,32 @@ BROKEN_PIPE: Final = 141
 
 class OutputClosedError(Exception):
     """Nobody reads our output any more."""
+
+
+_ELSEWHERE: Final = "Free some space, or send the output elsewhere, and try again."
+
+
+@contextlib.contextmanager
+def output(next_step: str = _ELSEWHERE) -> Iterator[None]:
+    """Turn the system's word for a stream that takes no more into ours.
+
+    Raises:
+        OutputError: its disk is full, or its device fails.
+    """
+    try:
+        yield
+    except OSError as error:
+        if found := output_error(error, next_step):
+            raise found from error
+        raise
+
+
+def output_error(error: OSError, next_step: str = _ELSEWHERE) -> OutputError | None:
+    """What the system says in our words, if it says that a disk is full, or a device or a terminal fails."""
+    if not is_disk_full(error) and error.errno != errno.EIO:
+        return None
+    what = error.filename or "The output"
+    return OutputError(f"{what} can't be written: {error.strerror}.", next_step=next_step)
 
 
 def is_terminal(fd: int) -> bool:
@@ -84,10 +115,12 @@ class Terminal:
 
         Raises:
             BrokenPipeError: nobody reads them any more.
+            OutputError: they can't be written.
         """
         with self._lock:
             self._erase()
-            _write_all(fd, data)
+            with output():
+                _write_all(fd, data)
             if self.out_is_terminal if fd == STDOUT else self.err_is_terminal:
                 self._mid_line = not data.endswith(b"\n")
 
@@ -97,7 +130,7 @@ class Terminal:
             self._erase()
             begin = b"\n" if self._mid_line and self.err_is_terminal else b""
             line = paint(text, style, colour=self._colour).encode("utf-8", "backslashreplace")
-            _write_all(STDERR, begin + line + b"\n")
+            _tell(begin + line + b"\n")
             self._mid_line = False
 
     @property
@@ -115,7 +148,7 @@ class Terminal:
         with self._lock:
             self._erase()
             begin = b"\n" if self._mid_line else b""
-            _write_all(STDERR, begin + paint(question, "bold", colour=self._colour).encode())
+            _tell(begin + paint(question, "bold", colour=self._colour).encode())
             self._mid_line = True
         while not select.select([STDIN], [], [], _TICK)[0]:
             if not matters():
@@ -130,16 +163,20 @@ class Terminal:
     def _break_line(self) -> None:
         with self._lock:
             if self._mid_line:
-                _write_all(STDERR, b"\n")
+                _tell(b"\n")
                 self._mid_line = False
+
+    @property
+    def room(self) -> int:
+        """Characters of a status line: some terminals begin a new line once the last column is written."""
+        return max(shutil.get_terminal_size().columns - 1, 1)
 
     def draw(self, text: str) -> None:
         """Draw the status line, if there is a terminal and no unfinished line of the script on it."""
         with self._lock:
             if self.can_draw and not self._mid_line:
-                width = shutil.get_terminal_size().columns
-                line = paint(text[: max(width - 1, 1)], "dim", colour=self._colour)
-                _write_all(STDERR, _ERASE + line.encode("utf-8", "backslashreplace"))
+                line = paint(shortened(text, self.room), "dim", colour=self._colour)
+                _tell(_ERASE + line.encode("utf-8", "backslashreplace"))
                 self._drawn = True
 
     def erase(self) -> None:
@@ -150,7 +187,13 @@ class Terminal:
     def _erase(self) -> None:
         if self._drawn:
             self._drawn = False
-            _write_all(STDERR, _ERASE)
+            _tell(_ERASE)
+
+
+def _tell(data: bytes) -> None:
+    """Write to stderr; where it takes no more, nobody can be told that either."""
+    with contextlib.suppress(OutputError), output():
+        _write_all(STDERR, data)
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from offload.cli.fitting import shortened
 from offload.cli.terminal import STDOUT, is_terminal, paint, wants_colour
 from offload.model.counts import Counts
 from offload.model.resources import Resources, format_cpus, format_duration, format_memory
@@ -36,7 +37,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str 
     colour = wants_colour(STDOUT)
     lines = []
     for number, row in enumerate(cells):
-        row[-1] = row[-1] if len(row[-1]) <= room else row[-1][: room - 1] + "…"
+        row[-1] = shortened(row[-1], room)
         padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         padded[-1] = row[-1]
         styled = [

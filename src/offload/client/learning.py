@@ -17,7 +17,7 @@ from offload.model.resources import format_memory
 from offload.model.usage import Usage
 from offload.wire.api import ClusterView
 
-_NOTHING_KNOWN: Final = "nothing is known of this script yet, so the cluster's default memory is asked for"
+_NOTHING_KNOWN: Final = "nothing is known of this script yet"
 
 
 def learned(api: Api, plan: Plan, cluster: ClusterView) -> tuple[Plan, str]:
@@ -29,19 +29,18 @@ def learned(api: Api, plan: Plan, cluster: ClusterView) -> tuple[Plan, str]:
 
 def with_memory(plan: Plan, usage: Usage | None) -> tuple[Plan, str]:
     """The plan with memory that would have fitted what was used; left open where nothing is known."""
-    origins = dict(plan.settings.origins)
     if usage is None:
-        del origins["memory"]
-        memory, sentence = None, _NOTHING_KNOWN
+        memory, told = None, _NOTHING_KNOWN
+        sentence = f"{told}, so the cluster's default memory is asked for"
     else:
         memory, told = usage.fits_memory, _told(usage)
-        origins["memory"] = f"auto: {told}"
         sentence = f"memory {format_memory(memory)}, because {told}"
+    origins = {**plan.settings.origins, "memory": f"auto: {told}"}
     settings = replace(plan.settings, memory_auto=False, memory=memory, origins=origins)
     return replace(plan, settings=settings), sentence
 
 
 def _told(usage: Usage) -> str:
-    attempts = "1 attempt" if usage.attempts == 1 else f"{usage.attempts} attempts"
-    jobs = "1 job" if usage.jobs == 1 else f"{usage.jobs} jobs"
+    attempts = "1 attempt" if usage.attempts == 1 else f"{usage.attempts:,} attempts"
+    jobs = "1 job" if usage.jobs == 1 else f"{usage.jobs:,} jobs"
     return f"{attempts} of {jobs} used up to {format_memory(int(usage.memory.max))}"

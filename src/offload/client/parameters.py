@@ -5,22 +5,29 @@ from __future__ import annotations
 import difflib
 import glob
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from offload.client.languages import TAKES_NO_ARGUMENTS
-from offload.client.settings import Settings, together
+from offload.client.mistakes import noted, together
+from offload.client.settings import COMMAND_LINE, Settings
 from offload.client.tables import TableFile, look_at
 from offload.client.words import is_text
-from offload.errors import OffloadError, UsageError
+from offload.errors import UsageError
 from offload.model.array import MAX_TASKS, Array
 from offload.model.parameters import Parameters, Table, mentioned, uses_any
 from offload.model.placement import pattern_mistakes
 
 FILE: Final = "file"
 """The parameter of ``--over``."""
+_OF_MANY: Final = {
+    "max-running": "how many of the tasks may run at a time",
+    "fail-fast": "how many failed tasks end the job",
+    "keep-going": "what to do when the first tasks all fail",
+}
+"""Keys that mean something for many tasks alone."""
 UNSENT: Final = "sha256:" + 64 * "0"
 """Stands for a digest until the table is sent."""
 
@@ -62,16 +69,16 @@ def vary(
     Raises:
         UsageError: a table or a file isn't in order, or something mentions a parameter that isn't there.
     """
-    variation, mistakes = None, list[OffloadError]()
-    try:
+    variation, mistakes = None, list[UsageError]()
+    with noted(mistakes):
         variation = _source(settings, root=root, here=here, script=script)
-    except UsageError as error:
-        mistakes.append(error)
     names = variation.parameters.names if variation else ()
+    is_array = variation is not None or settings.array is not None
     if variation is not None:
         mistakes += _unknown(command, names)
+    if not is_array and not mistakes:
+        mistakes += _idle(settings)
     if settings.results is not None and not mistakes:
-        is_array = variation is not None or settings.array is not None
         unique = variation is not None and variation.source == "grid"
         wrong = pattern_mistakes(settings.results, names, is_array=is_array, unique=unique)
         mistakes += [UsageError(f"--results: {sentence}") for sentence in wrong]
@@ -82,6 +89,16 @@ def vary(
     takes = script is None or Path(script).suffix not in TAKES_NO_ARGUMENTS
     appended = takes and not uses_any(command, names)
     return replace(variation, parameters=replace(variation.parameters, appended=appended))
+
+
+def _idle(settings: Settings) -> Iterator[UsageError]:
+    """What the command line says of many tasks for a job that has one; a script may be for both."""
+    for key, why in _OF_MANY.items():
+        if settings.origins.get(key) == COMMAND_LINE:
+            yield UsageError(
+                f"--{key}: it says {why}, and this job has one task.",
+                next_step="Leave it out, or add --array.",
+            )
 
 
 def _source(settings: Settings, *, root: Path, here: Path, script: str | None) -> Variation | None:
@@ -104,7 +121,7 @@ def _source(settings: Settings, *, root: Path, here: Path, script: str | None) -
 def _check_number(tasks: int, what: str) -> None:
     if tasks > MAX_TASKS:
         raise UsageError(
-            f"{what} makes {tasks} tasks; a job has at most {MAX_TASKS}.",
+            f"{what} makes {tasks:,} tasks; a job has at most {MAX_TASKS:,}.",
             next_step="Run it in parts, or let a task do more than one value.",
         )
 
@@ -134,14 +151,12 @@ def find_files(
         UsageError: a word names nothing, or something that can't be sent; every mistake is told.
     """
     found: dict[str, str] = {}
-    mistakes: list[OffloadError] = []
+    mistakes: list[UsageError] = []
     for word in words:
-        try:
+        with noted(mistakes):
             for path in _matches(word, here):
                 below = _below(path, root, here, script)
                 found.setdefault(below, os.path.relpath(path, here))
-        except UsageError as error:
-            mistakes.append(error)
     if mistakes:
         raise together(mistakes)
     return tuple((value, below) for below, value in found.items())
@@ -177,5 +192,5 @@ def _below(path: Path, root: Path, here: Path, script: str | None) -> str:
     if below == script:
         raise UsageError(f"--over: {shown} is the script itself.", next_step="Leave it out of the files.")
     if not is_text(below):
-        raise UsageError(f"--over: {shown!a} isn't UTF-8.", next_step="Rename the file.")
+        raise UsageError(f"--over: {shown!a} isn't UTF-8 text.", next_step="Rename the file.")
     return below

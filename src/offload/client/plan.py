@@ -16,9 +16,10 @@ from urllib.parse import quote_from_bytes
 
 from offload.client.directives import Directive, read_directives
 from offload.client.languages import command_for
+from offload.client.mistakes import noted, together
 from offload.client.parameters import Variation, vary
 from offload.client.settings import Settings, merge
-from offload.client.words import is_text
+from offload.client.words import check_text, is_text
 from offload.errors import ScriptNotFoundError, UnknownClusterError, UsageError
 from offload.model.array import Array
 from offload.model.parameters import Parameters
@@ -60,6 +61,8 @@ def make_plan(
 ) -> Plan:
     """The plan for a script and its arguments, or for a command (``is_command``).
 
+    Every mistake is told; one that is alone has its own class.
+
     Raises:
         ScriptNotFoundError: the script isn't there, can't be read, or lies outside the root.
         UnknownLanguageError: nothing is known to execute it.
@@ -68,34 +71,48 @@ def make_plan(
     environ = os.environ if environ is None else environ
     here = Path.cwd()
     root = (root or here).resolve()
-    _check_text(words)
-    directory = _below(root, here)
-    directives: list[Directive] = []
-    script, command, called = None, tuple(words), words[0]
-    if not is_command:
-        path, given = _find_script(words[0], here)
-        script = _script_below(root, path, given)
-        command = (*command_for(path, given), *words[1:])
-        directives, called = read_directives(path), given
-    settings = merge(directives, options, environ, called)
-    name = settings.name or Path(called).name
+    mistakes: list[UsageError] = []
+    directory, found = "", _Found(None, tuple(words), words[0])
+    settings, variation = Settings(), None
+    with noted(mistakes):
+        _check_text(words)
+    with noted(mistakes):
+        directory = _below(root, here)
+        if not is_command:
+            found = _find(words, root, here)
+    with noted(mistakes):
+        settings = merge(found.directives, options, environ, found.called)
+        if directory:  # else every file would seem to lie outside
+            variation = vary(settings, found.command, root=root, here=here, script=found.script)
+    if mistakes:
+        raise together(mistakes)
     return Plan(
         root=root,
         directory=directory,
-        command=command,
-        name=name,
+        command=found.command,
+        name=settings.name or Path(found.called).name,
         settings=settings,
-        script=script,
-        variation=vary(settings, command, root=root, here=here, script=script),
+        script=found.script,
+        variation=variation,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the words name: a script with its path below the root, or a command."""
+
+    script: str | None
+    command: tuple[str, ...]
+    called: str
+    directives: Sequence[Directive] = ()
 
 
 def _check_text(words: Sequence[str]) -> None:
     bad = [word for word in words if not is_text(word)]
     if bad:
         raise UsageError(
-            f"Arguments must be valid UTF-8 text: {', '.join(map(ascii, bad))}.",
-            next_step="Rename the file, or let a script pass such a name on.",
+            f"Arguments must be UTF-8 text: {', '.join(map(ascii, bad))}.",
+            next_step="Rename the file, or let a script make such a text.",
         )
 
 
@@ -107,7 +124,15 @@ def _below(root: Path, here: Path) -> str:
             f"You are in {here}, which is not below the root {root}.",
             next_step=f"Go there first: cd {root}",
         )
-    return here.relative_to(root).as_posix()
+    directory = here.relative_to(root).as_posix()
+    check_text(directory)
+    return directory
+
+
+def _find(words: Sequence[str], root: Path, here: Path) -> _Found:
+    path, given = _find_script(words[0], here)
+    script = _script_below(root, path, given)
+    return _Found(script, (*command_for(path, given), *words[1:]), given, read_directives(path))
 
 
 def _find_script(given: str, here: Path) -> tuple[Path, str]:
@@ -209,8 +234,18 @@ def make_spec(
         mounts=asked.mounts,
         queue=asked.queue,
         test_preemption=asked.test_preemption,
-        left_open=tuple(key for key in ("cpus", "memory", "gpus") if key not in asked.origins),
+        left_open=_left_open(asked),
     )
+
+
+def _left_open(asked: Settings) -> tuple[str, ...]:
+    """What the cluster decides; ``--memory auto`` leaves it to the cluster where nothing is known."""
+    is_open = {
+        "cpus": "cpus" not in asked.origins,
+        "memory": asked.memory is None,
+        "gpus": "gpus" not in asked.origins,
+    }
+    return tuple(key for key, is_left in is_open.items() if is_left)
 
 
 def session_env(cluster: ClusterView, environ: Mapping[str, str]) -> dict[str, str]:

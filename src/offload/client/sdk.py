@@ -113,11 +113,15 @@ def run(
     if not words:
         raise UsageError("There is no command to run.", next_step='offload.run("--", "make", "-j4")')
     options = [
-        (name.replace("_", "-"), str(one))
-        for name, value in settings.items()
-        for one in (value if isinstance(value, list | tuple) else [value])
+        (name.replace("_", "-"), one) for name, value in settings.items() for one in _texts(name, value)
     ]
     options += [("env", f"{name}={value}") for name, value in (env or {}).items()]
     plan = make_plan(words, is_command=is_command, options=options, root=Path(root) if root else None)
     with Api() as api:
         return Job(submit(api, plan, prepare(api, plan)).id)
+
+
+def _texts(name: str, value: object) -> list[str]:
+    """A setting as it would be typed; an empty list of files is a mistake."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return [str(one) for one in values] or ([""] if name == "over" else [])

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from offload.client.directives import Directive
-from offload.errors import OffloadError, UsageError
+from offload.client.mistakes import noted, together
+from offload.client.words import check_text
+from offload.errors import UsageError
 from offload.model.array import MAX_TASKS, Array, parse_array
 from offload.model.failure import ALIKE
 from offload.model.grid import parse_axis
@@ -144,7 +147,7 @@ def _tasks(most: int) -> Callable[[str], int]:
 
     def read(text: str) -> int:
         if not 1 <= (number := _whole(text)) <= most:
-            raise UsageError(f"{number} can't be a number of tasks.", next_step=f"Write 1 to {most}.")
+            raise UsageError(f"{number} can't be a number of tasks.", next_step=f"Write 1 to {most:,}.")
         return number
 
     return read
@@ -161,9 +164,23 @@ def _grace(text: str) -> float:
 
 
 def _word(text: str) -> str:
-    if not text.strip() or "\n" in text:
-        raise UsageError("It must not be empty, and must be one line.")
+    if not text.strip():
+        raise UsageError("It must not be empty.")
+    if "\n" in text:
+        raise UsageError(
+            f"{text!r} must be one line.", next_step="Write it, or name it, without line breaks."
+        )
     return text
+
+
+NO_FILE: Final = "Has a pattern or a variable given nothing?"
+LET_LOOK: Final = "Let Offload look for the files: offload run --over 'data/*.csv' -- clean.R"
+
+
+def _file(text: str) -> str:
+    if not text.strip():
+        raise UsageError(f"It names no file. {NO_FILE}", next_step=LET_LOOK)
+    return _word(text)
 
 
 def _mount(text: str) -> str:
@@ -178,7 +195,7 @@ def _mount(text: str) -> str:
 REPEATED: Final = ("grid", "over", "env", "mount")
 """Keys that may be given several times."""
 VARYING: Final = ("array", "grid", "params", "over")
-"""Keys that say what the tasks are; a job has one of them."""
+"""Keys that say what the tasks are; a job has one of them, and the command line's replaces the script's."""
 KEYS: Final[dict[str, Key]] = {
     "cpus": Key(parse_cpus, "N", "CPUs, fractions allowed: 4, 0.5.  [default: 1]"),
     "memory": Key(
@@ -214,7 +231,7 @@ KEYS: Final[dict[str, Key]] = {
     ),
     "params": Key(_word, "FILE", "One task per row of a table: .csv, .tsv, .jsonl, .parquet."),
     "over": Key(
-        _word, "FILES", "One task per file: --over data/*.csv -- clean.R. A task gets only its file."
+        _file, "FILES", "One task per file: --over data/*.csv -- clean.R. A task gets only its file."
     ),
     "results": Key(
         _word,
@@ -264,6 +281,8 @@ def merge(
 ) -> Settings:
     """The settings that directives and options ask for together; an option wins over a directive.
 
+    An option that says what the tasks are replaces whatever directive says it in another way.
+
     Args:
         directives: what the script says.
         options: key and text of each option given, repeated ones in order.
@@ -273,15 +292,15 @@ def merge(
     Raises:
         UsageError: any key or value isn't valid; every mistake is named.
     """
-    asked = [(*_said(item), f"line {item.line} of {script}") for item in directives]
-    asked += [(key, text, COMMAND_LINE) for key, text in options]
-    taken = _Taken()
+    given = [(key, text, COMMAND_LINE) for key, text in options]
+    asked = [(*_said(item), f"line {item.line} of {script}") for item in directives] + given
+    mistakes: list[UsageError] = []
+    taken = _Taken(frozenset(key for key, _, _ in given if key in VARYING))
     for key, text, origin in asked:
-        try:
+        with noted(mistakes), _placed(key, origin):
             taken.take(key, text, origin, environ)
-        except UsageError as error:
-            taken.mistakes.append(_at(error, key, origin))
-    if mistakes := [*taken.mistakes, *_contradictions(taken)]:
+    mistakes += _contradictions(taken)
+    if mistakes:
         raise together(mistakes)
     return taken.settings()
 
@@ -293,16 +312,22 @@ def _said(item: Directive) -> tuple[str, str]:
 
 @dataclass(slots=True)
 class _Taken:
-    """What was asked until now; of a key with names of its own the last word for each name counts."""
+    """What was asked until now; of a key with names of its own the last word for each name counts.
 
+    Attributes:
+        varying: the keys with which the command line says what the tasks are.
+    """
+
+    varying: frozenset[str]
     values: dict[str, Any] = field(default_factory=dict)
     named: dict[str, dict[str, Any]] = field(default_factory=lambda: {"env": {}, "mount": {}, "grid": {}})
     over: dict[str, list[str]] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
-    mistakes: list[OffloadError] = field(default_factory=list)
 
     def take(self, key: str, text: str, origin: str, environ: Mapping[str, str]) -> None:
         value = _read(key, text)
+        if key in VARYING and self.varying and key not in self.varying:
+            return
         if key == "over":
             self.over.setdefault("options" if origin == COMMAND_LINE else "script", []).append(value)
         elif key in self.named:
@@ -364,6 +389,7 @@ def _read(key: str, text: str) -> Any:
     if key not in KEYS:
         what = f"{key!r} can't be asked for" if key else f"{text!r} is not of the form key=value"
         raise UsageError(f"{what}.", next_step=f"A directive can set: {', '.join(KEYS)}.")
+    check_text(text)
     return KEYS[key].read(text)
 
 
@@ -375,15 +401,16 @@ def _variable(text: str, environ: Mapping[str, str]) -> tuple[str, str]:
         raise UsageError(f"{name} is set by Offload itself.", next_step="Choose another name.")
     if not equals and name not in environ:
         raise UsageError(f"{name} is not set here.", next_step=f"Set it, or give its value: {name}=VALUE.")
+    if not equals:
+        check_text(environ[name])
     return name, value if equals else environ[name]
 
 
-def _at(error: UsageError, key: str, origin: str) -> UsageError:
-    where = f"--{key}" if origin == COMMAND_LINE else origin[0].upper() + origin[1:]
-    return UsageError(f"{where}: {error.sentence}", next_step=error.next_step)
-
-
-def together(mistakes: Sequence[OffloadError]) -> UsageError:
-    """All mistakes as one."""
-    steps = dict.fromkeys(error.next_step for error in mistakes if error.next_step)
-    return UsageError("\n".join(error.sentence for error in mistakes), next_step="\n".join(steps))
+@contextmanager
+def _placed(key: str, origin: str) -> Iterator[None]:
+    """Let a mistake in the body tell where it stands."""
+    try:
+        yield
+    except UsageError as error:
+        where = f"--{key}" if origin == COMMAND_LINE else origin[0].upper() + origin[1:]
+        raise UsageError(f"{where}: {error.sentence}", next_step=error.next_step) from error

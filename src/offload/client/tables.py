@@ -21,7 +21,6 @@ from offload.model.parameters import MAX_VALUE, name_mistakes
 
 _TOLD: Final = 20
 """Mistakes that are told one by one."""
-_CORRECT: Final = "Correct the file; its first line names the parameters, and each other line is a task."
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +34,21 @@ class TableFile:
 
 @dataclass(slots=True)
 class _Reading:
-    """One reading of a file: the names, and what is wrong with it."""
+    """One reading of a file: the names, and what is wrong with it; ``each`` is a line or a row."""
 
     path: Path
+    each: str = "line"
     columns: tuple[str, ...] = ()
     told: list[str] = field(default_factory=list)
     count: int = 0
 
-    def mistake(self, line: int, what: str) -> None:
+    def mistake(self, number: int | None, what: str) -> None:
+        """Note what is wrong with a line or row, or with the file as a whole."""
         self.count += 1
         if len(self.told) < _TOLD:
-            self.told.append(f"line {line} {what}")
+            self.told.append(f"it {what}" if number is None else f"{self.each} {number} {what}")
 
-    def name(self, columns: list[str], line: int) -> bool:
+    def name(self, columns: list[str], line: int | None) -> bool:
         """Take the names of the columns; whether rows can be read."""
         self.columns = tuple(columns)
         for sentence in name_mistakes(columns):
@@ -63,16 +64,19 @@ def look_at(file: str, here: Path) -> TableFile:
     Raises:
         UsageError: it can't be read, or isn't in order; up to twenty mistakes are told with their lines.
     """
-    reading = _Reading(here / file)
+    kind = _kind_of(here / file, file)
+    reading = _Reading(here / file, kind.each)
     rows = sum(1 for _ in _rows(reading, file))
     if not reading.count and not rows:
-        reading.mistake(1, "isn't followed by any row, so there is no task.")
+        reading.mistake(None, "has no row of values, so there is no task.")
     if rows > MAX_TASKS:
-        raise UsageError(f"{file} has {rows} rows; a job has at most {MAX_TASKS} tasks.")
+        raise UsageError(f"{file} has {rows:,} rows; a job has at most {MAX_TASKS:,} tasks.")
     if reading.count:
         more = reading.count - len(reading.told)
-        told = [*reading.told, f"and {more} more mistakes"] if more else reading.told
-        raise UsageError(f"{file} is not a table of parameters:\n  " + "\n  ".join(told), next_step=_CORRECT)
+        told = [*reading.told, f"and {more:,} more mistakes"] if more else reading.told
+        raise UsageError(
+            f"{file} is not a table of parameters:\n  " + "\n  ".join(told), next_step=kind.correct
+        )
     return TableFile(reading.path, reading.columns, rows)
 
 
@@ -82,14 +86,8 @@ def rows_of(table: TableFile) -> Iterator[list[str]]:
 
 
 def _rows(reading: _Reading, file: str) -> Iterator[list[str]]:
-    read = _READERS.get(reading.path.suffix.lower())
-    if read is None:
-        raise UsageError(
-            f"{file} is no kind of table that Offload knows: {' '.join(_READERS)}.",
-            next_step="Write a CSV file, or JSON lines with one object a line.",
-        )
     try:
-        for line, row in read(reading):
+        for line, row in _kind_of(reading.path, file).read(reading):
             if _is_sound(reading, line, row):
                 yield row
     except UnicodeDecodeError as error:
@@ -98,13 +96,22 @@ def _rows(reading: _Reading, file: str) -> Iterator[list[str]]:
         raise UsageError(f"{file} can't be read: {error.strerror or error}.") from error
 
 
+def _kind_of(path: Path, file: str) -> _Kind:
+    if kind := _KINDS.get(path.suffix.lower()):
+        return kind
+    raise UsageError(
+        f"{file} is no kind of table that Offload knows: {' '.join(_KINDS)}.",
+        next_step="Write a CSV file, or JSON lines with one object a line.",
+    )
+
+
 def _is_sound(reading: _Reading, line: int, row: list[str]) -> bool:
     """Whether every value can be a variable of a process."""
     whole = "".join(row)
     if "\0" in whole:
         reading.mistake(line, "has a NUL character, which no variable can hold.")
     elif len(whole) > MAX_VALUE // 4 and max(len(value.encode()) for value in row) > MAX_VALUE:
-        reading.mistake(line, f"has a value larger than {MAX_VALUE} bytes. Write the path of a file instead.")
+        reading.mistake(line, f"has a value larger than {MAX_VALUE:,} bytes. Write the path of a file.")
     else:
         return True
     return False
@@ -153,12 +160,13 @@ def _json_lines(reading: _Reading) -> Iterator[tuple[int, list[str]]]:
             if not line.strip():
                 continue
             try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip()
                 pairs = json.loads(text, object_pairs_hook=_Pairs, parse_int=str, parse_float=str)
-            except UnicodeDecodeError:
-                raise
-            except (ValueError, RecursionError) as error:
-                reading.mistake(number, f"is no JSON: {error}.")
+            except json.JSONDecodeError as error:
+                reading.mistake(number, f"is no JSON: {error.msg}, at character {error.pos + 1}.")
+                continue
+            except RecursionError:
+                reading.mistake(number, "is nested too deeply.")
                 continue
             row = _row_of(reading, number, pairs)
             if row is not None:
@@ -216,7 +224,7 @@ def _parquet(reading: _Reading) -> Iterator[tuple[int, list[str]]]:
     try:
         with pyarrow.parquet.ParquetFile(reading.path) as file:
             columns = [str(name) for name in file.schema_arrow.names]
-            if not reading.name(columns, 1):
+            if not reading.name(columns, None):
                 return
             line = 0
             for batch in file.iter_batches():
@@ -229,14 +237,26 @@ def _parquet(reading: _Reading) -> Iterator[tuple[int, list[str]]]:
                         continue
                     yield line, list(map(_text, values))
     except pyarrow.ArrowException as error:
-        reading.mistake(1, f"can't be read: {error}.")
+        reading.mistake(None, f"can't be read: {str(error).rstrip('.')}.")
 
 
-_READERS: Final[dict[str, Callable[[_Reading], Iterator[tuple[int, list[str]]]]]] = {
-    ".csv": _csv,
-    ".tsv": _csv,
-    ".jsonl": _json_lines,
-    ".ndjson": _json_lines,
-    ".parquet": _parquet,
-}
-"""How a file is read, by its suffix."""
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A kind of table: how it is read, what its mistakes are counted in, and how to correct one."""
+
+    read: Callable[[_Reading], Iterator[tuple[int, list[str]]]]
+    each: str
+    correct: str
+
+
+_CSV: Final = _Kind(
+    _csv, "line", "Correct the file; its first line names the parameters, and each other line is a task."
+)
+_JSON: Final = _Kind(
+    _json_lines, "line", "Correct the file; each line is a task, an object with a value for each parameter."
+)
+_PARQUET: Final = _Kind(
+    _parquet, "row", "Correct the file; its columns are the parameters, and each row is a task."
+)
+_KINDS: Final = {".csv": _CSV, ".tsv": _CSV, ".jsonl": _JSON, ".ndjson": _JSON, ".parquet": _PARQUET}
+"""Every kind of table by suffix."""

@@ -20,7 +20,7 @@ from offload.errors import UsageError
 MAX_TASKS: Final = 1_000_000
 """Tasks of one job. Its table, log and results are one person's to look through, and every task that has
 begun is a row of the store while the job is listed; what needs more is better cut into several jobs."""
-_PART: Final = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?")
+_PART: Final = re.compile(r"(\d{1,18})(?:-(\d{1,18})(?::(\d{1,18}))?)?")
 _SYNTAX: Final = "Write it like 1-20, 0-99:10 or 1,3,5-9."
 
 
@@ -119,33 +119,52 @@ def _text(first: int, last: int, step: int) -> str:
     return f"{first}-{last}" if step == 1 else f"{first}-{last}:{step}"
 
 
-def _refuse(text: str, at: int, width: int, why: str) -> UsageError:
-    caret = " " * at + "^" * max(width, 1)
-    return UsageError(f"The array range is not valid: {why}\n  {text}\n  {caret}", next_step=_SYNTAX)
+def pointed(mistakes: Iterable[tuple[int, int, str]], text: str) -> str:
+    """Mistakes in a text, each with carets under where it stands; they are (position, width, sentence)."""
+    return "\n".join(f"{why}\n  {text}\n  {' ' * at}{'^' * max(width, 1)}" for at, width, why in mistakes)
 
 
 def parse_array(text: str) -> Array:
     """The array that ``text`` denotes.
 
     Raises:
-        UsageError: bad syntax (with a caret under it), an empty range, an index twice, or too many tasks.
+        UsageError: bad syntax, an empty range, an index twice, or too many tasks; every mistake has a caret.
     """
     ranges: list[tuple[int, int, int]] = []
+    mistakes: list[tuple[int, int, str]] = []
     at = 0
     for part in text.split(","):
-        match = _PART.fullmatch(part)
-        if not match:
-            raise _refuse(text, at, len(part), "this is no index and no range.")
-        first = int(match[1])
-        last, step = int(match[2] or first), int(match[3] or 1)
-        if last < first or step == 0:
-            raise _refuse(text, at, len(part), "this range is empty." if step else "a step of 0 never ends.")
-        ranges.append((first, last, step))
+        found = _range_of(part)
+        if isinstance(found, str):
+            mistakes.append((at, len(part), found))
+        else:
+            ranges.append(found)
         at += len(part) + 1
-    total = sum((last - first) // step + 1 for first, last, step in ranges)
-    if total > MAX_TASKS:
-        raise _refuse(text, 0, len(text), f"{total:,} tasks are more than the {MAX_TASKS:,} of one job.")
     array = Array(tuple(ranges))
-    if array.has_duplicates():
-        raise _refuse(text, 0, len(text), "an index appears twice.")
+    if not mistakes and (why := _mistake_of(array)):
+        mistakes.append((0, len(text), why))
+    if mistakes:
+        raise UsageError(f"The array range is not valid: {pointed(mistakes, text)}", next_step=_SYNTAX)
     return array
+
+
+def _range_of(part: str) -> tuple[int, int, int] | str:
+    """A range, or what is wrong with it."""
+    match = _PART.fullmatch(part)
+    if not match:
+        return "this is no index and no range."
+    first = int(match[1])
+    last, step = int(match[2] or first), int(match[3] or 1)
+    if step == 0:
+        return "a step of 0 never ends."
+    return (first, last, step) if first <= last else "this range is empty."
+
+
+def _mistake_of(array: Array) -> str:
+    """What is wrong with an array as a whole."""
+    total = sum(
+        (last - first) // step + 1 for first, last, step in array.ranges
+    )  # may be too large for len()
+    if total > MAX_TASKS:
+        return f"{total:,} tasks are more than the {MAX_TASKS:,} of one job."
+    return "an index appears twice." if array.has_duplicates() else ""

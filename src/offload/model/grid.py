@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from offload.errors import UsageError
-from offload.model.array import MAX_TASKS
+from offload.model.array import MAX_TASKS, pointed
 from offload.model.parameters import MAX_VALUE, Axis, name_mistakes, numbers_of
 
 _RANGE: Final = re.compile(r"(-?\d{1,18}):(-?\d{1,18})(?::(-?\d{1,18}))?")
@@ -51,7 +51,7 @@ def _part(item: str) -> tuple[str | tuple[int, int, int], str]:
     if not item:
         return item, "here is no value."
     if len(item.encode("utf-8", "replace")) > MAX_VALUE:
-        return item, f"this value is larger than {MAX_VALUE} bytes."
+        return item, f"this value is larger than {MAX_VALUE:,} bytes."
     match = _RANGE.fullmatch(item)
     if not match:
         wrong = _NUMBERS.fullmatch(item)
@@ -73,8 +73,9 @@ def _axis(name: str, parts: list[str | tuple[int, int, int]]) -> Axis | str:
         axis = Axis(name=name, ranges=ranges)
     else:
         axis = Axis(name=name, values=tuple(value for part in parts for value in _values(part)))
-    if len(axis) > MAX_TASKS:
-        return f"{len(axis)} values are more than the {MAX_TASKS} tasks of one job."
+    count = len(axis.values) + sum(map(len, map(numbers_of, axis.ranges)))  # may be too large for len()
+    if count > MAX_TASKS:
+        return f"{count:,} values are more than the {MAX_TASKS:,} tasks of one job."
     if len(parts) > 1 and len({axis.value(number) for number in range(len(axis))}) < len(axis):
         return "a value appears twice."
     return axis
@@ -85,5 +86,4 @@ def _values(part: str | tuple[int, int, int]) -> list[str]:
 
 
 def _refuse(mistakes: list[tuple[int, int, str]], text: str) -> UsageError:
-    told = [f"{why}\n  {text}\n  {' ' * at}{'^' * max(width, 1)}" for at, width, why in mistakes]
-    return UsageError("The grid is not valid: " + "\n".join(told), next_step=SYNTAX)
+    return UsageError(f"The grid is not valid: {pointed(mistakes, text)}", next_step=SYNTAX)

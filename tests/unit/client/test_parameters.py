@@ -80,15 +80,20 @@ def test_all_mistakes_of_a_table_are_told_with_their_lines(here):
     ("name", "data", "why"),
     [
         ("runs.csv", "", "line 1 is empty"),
-        ("runs.csv", "lr,n\n", "isn't followed by any row"),
+        ("runs.csv", "lr,n\n", "it has no row of values, so there is no task."),
         ("runs.csv", "lr;n\n1;2\n", "values are separated by commas"),
         ("runs.csv", "lr,n\n1,é\n".encode("latin-1"), "line 2 isn't UTF-8"),
         ("runs.csv", 'lr\n1\n"2\n', "line 3 is no CSV"),
-        ("runs.csv", f"lr\n{'x' * 100_001}\n", "larger than 100000 bytes"),
+        ("runs.csv", f"lr\n{'x' * 100_001}\n", "larger than 100,000 bytes"),
         ("runs.jsonl", '{"a": 1}\n{"b": 1}\n', "line 2 lacks 'a'"),
         ("runs.jsonl", '{"a": 1}\n{"a": 1, "b": 2}\n', "line 2 has, unlike the first row, 'b'"),
         ("runs.jsonl", '{"a": 1}\n[1]\n', "line 2 is no JSON object"),
-        ("runs.jsonl", '{"a": 1}\n{a}\n', "line 2 is no JSON"),
+        (
+            "runs.jsonl",
+            '{"a": 1}\n{"a": \n',
+            "  line 2 is no JSON: Expecting value, at character 6.",
+        ),
+        ("runs.jsonl", "[" * 100_000, "line 1 is nested too deeply."),
         ("runs.jsonl", '{"a": {"b": 1}}\n', "has a list or an object in 'a'"),
         ("runs.jsonl", '{"a": [{"b": 1}]}\n', "has a list or an object in 'a'"),
         ("runs.jsonl", '{"a": 1, "a": 2}\n', "given more than once"),
@@ -133,8 +138,37 @@ def test_the_rows_of_a_parquet_file_are_read_as_text(here):
 
 def test_a_parquet_file_that_is_none_is_told(here):
     (here / "runs.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(UsageError, match="can't be read"):
+    with pytest.raises(UsageError) as caught:
         look_at("runs.parquet", here)
+    (line,) = caught.value.sentence.splitlines()[1:]
+    assert line.startswith("  it can't be read: ")
+    assert line.endswith(".")
+    assert not line.endswith("..")
+
+
+def test_mistakes_in_a_parquet_file_are_of_rows_and_columns(here):
+    columns = {"task": ["a", "b"], "x": ["c", "d\0"]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), here / "runs.parquet")
+    with pytest.raises(UsageError) as caught:
+        look_at("runs.parquet", here)
+    first, second = caught.value.sentence.splitlines()[1:]
+    assert first.startswith("  it names the parameters: 'task' is reserved")
+    assert second == "  row 2 has a NUL character, which no variable can hold."
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "step"),
+    [
+        ("runs.tsv", b"", "its first line names the parameters, and each other line is a task."),
+        ("runs.ndjson", b"", "each line is a task, an object with a value for each parameter."),
+        ("runs.parquet", b"PAR1", "its columns are the parameters, and each row is a task."),
+    ],
+)
+def test_how_a_table_is_corrected_depends_on_its_kind(here, name, data, step):
+    (here / name).write_bytes(data)
+    with pytest.raises(UsageError) as caught:
+        look_at(name, here)
+    assert caught.value.next_step == f"Correct the file; {step}"
 
 
 def test_a_large_table_is_never_in_memory(here):
@@ -214,11 +248,16 @@ def test_every_mistake_in_the_files_is_told(here):
 
 
 def test_what_says_the_tasks_can_not_be_said_twice(here):
-    (here / "fit.py").write_text("# offload: grid=lr=1,2\n")
     with pytest.raises(UsageError) as caught:
         plan("fit.py", array="1-3", over="data/a.csv")
     assert caught.value.sentence == (
-        "--array and grid in line 1 of fit.py and --over can't go together: "
+        "--array and --over can't go together: each of them says what the tasks are."
+    )
+    (here / "fit.py").write_text("# offload: grid=lr=1,2 array=1-3\n")
+    with pytest.raises(UsageError) as caught:
+        plan("fit.py")
+    assert caught.value.sentence == (
+        "array in line 1 of fit.py and grid in line 1 of fit.py can't go together: "
         "each of them says what the tasks are."
     )
 
@@ -248,8 +287,29 @@ def test_nothing_is_appended_where_an_argument_mentions_a_parameter_or_the_scrip
 
 
 def test_a_grid_of_more_tasks_than_there_can_be_is_refused(here):
-    with pytest.raises(UsageError, match="The grid makes 10000000000000000000000000 tasks"):
-        plan("fit.py", grid=[f"{name}=1:100000" for name in "abcde"])
+    with pytest.raises(UsageError) as caught:
+        plan("fit.py", grid=[f"{name}=1:100000" for name in "ab"])
+    assert caught.value.sentence == "The grid makes 10,000,000,000 tasks; a job has at most 1,000,000."
+    with pytest.raises(
+        UsageError, match=r"9,999,999,999,999,999,990 values are more than the 1,000,000 tasks"
+    ):
+        plan("fit.py", grid="a=" + ",".join(10 * [f"1:{10**18 - 1}"]))
+
+
+def test_a_table_of_more_rows_than_there_can_be_tasks_is_refused(here):
+    with pytest.raises(UsageError, match=r"runs.csv has 1,000,001 rows; a job has at most 1,000,000 tasks"):
+        read(here, "runs.csv", "a\n" + "1\n" * 1_000_001)
+
+
+@pytest.mark.parametrize("key", ["max-running", "fail-fast", "keep-going"])
+def test_what_is_said_of_many_tasks_for_a_job_of_one_is_refused_unless_the_script_says_it(here, key):
+    text = "yes" if key == "keep-going" else "2"
+    with pytest.raises(UsageError, match=rf"--{key}: it says .*, and this job has one task"):
+        plan("fit.py", **{key: text})
+    assert plan("fit.py", **{key: text, "array": "1"})
+    assert plan("fit.py", **{key: text, "grid": "a=1"})
+    (here / "fit.py").write_text(f"# offload: {key}={text}\n")
+    assert plan("fit.py")
 
 
 def test_a_place_for_results_is_checked_with_the_names_of_the_parameters(here):
@@ -260,6 +320,9 @@ def test_a_place_for_results_is_checked_with_the_names_of_the_parameters(here):
         plan("fit.py", grid="lr=1,2", results="out/{l}/{task}")
     with pytest.raises(UsageError, match="this job has one task"):
         plan("fit.py", results="out/{task}")
+
+
+OPTIONS = {"--over": True, "--cpus": True, "-d": False}
 
 
 @pytest.mark.parametrize(
@@ -274,8 +337,36 @@ def test_a_place_for_results_is_checked_with_the_names_of_the_parameters(here):
         ("--cpus 2 --over=d/*.csv -d clean.R", "--cpus 2 --over=d/*.csv -d clean.R"),
         ("--cpus 2 -- prog --over a b", "--cpus 2 -- prog --over a b"),
         ("-- clean.R", "-- clean.R"),
-        ("--over", "--over"),
+        ("--over -1.csv -- clean.R", "--over -1.csv clean.R"),
+        ("--cpus -1 -- prog", "--cpus -1 -- prog"),
     ],
 )
 def test_the_shells_list_of_files_ends_at_the_script(line, expected):
-    assert spread(line.split(), {"--over", "--cpus"}) == expected.split()
+    assert spread(line.split(), OPTIONS) == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence", "step"),
+    [
+        ("--over", "--over names no file: nothing follows. Has a pattern", "--over 'data/*.csv' -- clean.R"),
+        (
+            "--over -- clean.R",
+            "--over names no file: what follows is --. Has a pattern",
+            "offload run --over",
+        ),
+        (
+            "--over --cpus 2 clean.R",
+            "--over names no file: what follows is --cpus. Has",
+            "offload run --over",
+        ),
+        ("-d --cpus", "--cpus has no value: nothing follows.", "See: offload run --help"),
+        ("--cpus -- prog", "--cpus has no value: what follows is --. To mean that", "See: offload run"),
+        ("--cpus -d prog", "To mean that as its value, write --cpus=-d.", "See: offload run --help"),
+        ("--cpus --over=a prog", "--cpus has no value: what follows is --over=a.", "See: offload run --help"),
+    ],
+)
+def test_an_option_in_the_place_of_a_value_is_told(line, sentence, step):
+    with pytest.raises(UsageError) as caught:
+        spread(line.split(), OPTIONS)
+    assert sentence in caught.value.sentence
+    assert step in caught.value.next_step

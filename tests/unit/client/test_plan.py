@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from offload.client.learning import with_memory
 from offload.client.plan import choose_cluster, home_uri, make_plan, make_spec
 from offload.errors import ScriptNotFoundError, UnknownClusterError, UsageError
 from offload.model.array import Array
@@ -71,8 +72,41 @@ def test_a_root_that_does_not_hold_this_directory_is_refused(project, tmp_path):
 
 
 def test_an_argument_that_is_no_text_is_refused(project):
-    with pytest.raises(UsageError, match="valid UTF-8"):
+    with pytest.raises(UsageError, match="must be UTF-8 text"):
         make_plan(["fit.R", os.fsdecode(b"caf\xe9")])
+
+
+def test_mistakes_in_the_words_and_in_the_options_are_told_at_once(project):
+    wrong = [("cpus", "x"), ("retries", "y"), ("array", "5-1")]
+    with pytest.raises(UsageError) as caught:
+        make_plan(["nope.sh"], options=wrong)
+    for part in ("There is no nope.sh here.", "--cpus: 'x'", "--retries: 'y'", "--array: The array range"):
+        assert part in caught.value.sentence
+    assert "offload run -- nope.sh" in caught.value.next_step
+    with pytest.raises(UsageError) as caught:
+        make_plan(["nope.sh"], options=[("params", "none.csv")])
+    assert caught.value.sentence == (
+        "There is no nope.sh here.\nnone.csv can't be read: No such file or directory."
+    )
+
+
+def test_a_root_elsewhere_hides_no_mistake_in_an_option_and_makes_none(project, tmp_path):
+    (tmp_path / "other").mkdir()
+    with pytest.raises(UsageError) as caught:
+        make_plan(["fit.R"], root=tmp_path / "other", options=[("cpus", "x"), ("over", "src/prepare.py")])
+    first, second = caught.value.sentence.splitlines()
+    assert "not below the root" in first
+    assert second == "--cpus: 'x' is not a number of CPUs."
+
+
+def test_a_directory_that_is_no_text_can_only_be_the_root(project, monkeypatch):
+    odd = project / os.fsdecode(b"d\xff")
+    odd.mkdir()
+    (odd / "a.sh").write_text("")
+    monkeypatch.chdir(odd)
+    assert make_plan(["a.sh"]).directory == "."
+    with pytest.raises(UsageError, match=r"'d\\udcff' isn't UTF-8 text"):
+        make_plan(["a.sh"], root=project)
 
 
 def test_the_spec_holds_what_was_asked_and_the_session_variables_that_are_set(project):
@@ -93,6 +127,13 @@ def test_the_spec_says_what_nobody_asked_for(project):
     )
     spec = make_spec(plan, LOCAL, snapshot="sha256:0", environ={})
     assert (spec.left_open, spec.mounts, spec.image) == ((), ("data",), "r:4")
+
+
+def test_memory_of_a_script_of_which_nothing_is_known_is_left_to_the_cluster(project):
+    plan, sentence = with_memory(make_plan(["fit.R"], options=[("memory", "auto")]), None)
+    assert "memory" in make_spec(plan, LOCAL, snapshot="sha256:0", environ={}).left_open
+    assert plan.settings.origins["memory"] == "auto: nothing is known of this script yet"
+    assert sentence.startswith("nothing is known of this script yet, so")
 
 
 def test_a_plain_job_has_one_task_with_index_one(project):

@@ -23,3 +23,10 @@ def test_importing_the_package_loads_nothing_else():
     code = "import sys, offload; print([name for name in sys.modules if name.startswith('offload.')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_an_empty_list_of_files_is_a_mistake_and_not_a_job_without_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fit.py").write_text("")
+    with pytest.raises(offload.OffloadError, match="--over: It names no file"):
+        offload.run("fit.py", over=[])

@@ -113,6 +113,44 @@ def test_all_mistakes_are_told_at_once_with_where_they_are():
     assert "A directive can set: cpus, memory, memory-growth, gpus," in caught.value.next_step
 
 
+@pytest.mark.parametrize("key", [key for key in KEYS if KEYS[key].metavar])
+def test_text_that_is_no_utf_8_is_refused_whatever_asks_for_it(key):
+    with pytest.raises(UsageError) as caught:
+        merge([], [(key, "a=\udcff,b")], {})
+    assert caught.value.sentence == f"--{key}: 'a=\\udcff,b' isn't UTF-8 text."
+
+
+def test_a_variable_of_the_session_that_is_no_utf_8_is_refused():
+    with pytest.raises(UsageError, match=r"--env: '\\udcff' isn't UTF-8 text"):
+        merge([], [("env", "A")], {"A": "\udcff"})
+
+
+def test_an_empty_text_where_a_file_should_be_may_be_a_pattern_that_matched_nothing():
+    with pytest.raises(UsageError) as caught:
+        merge([], [("over", "")], {})
+    assert caught.value.sentence == "--over: It names no file. Has a pattern or a variable given nothing?"
+    assert "--over 'data/*.csv' -- clean.R" in caught.value.next_step
+
+
+def test_what_must_be_one_line_is_shown_with_its_lines():
+    with pytest.raises(UsageError) as caught:
+        merge([], [("over", "a.csv"), ("over", "b\nc.csv")], {})
+    assert caught.value.sentence == r"--over: 'b\nc.csv' must be one line."
+
+
+VARIANTS = {"array": "1-3", "grid": "lr=1,2", "params": "runs.csv", "over": "a.csv"}
+
+
+@pytest.mark.parametrize("ours", VARIANTS)
+@pytest.mark.parametrize("theirs", VARIANTS)
+def test_what_the_command_line_says_of_the_tasks_replaces_what_the_script_says(ours, theirs):
+    said = [Directive(1, theirs, VARIANTS[theirs])]
+    settings = merge(said, [(ours, VARIANTS[ours])], {})
+    assert settings == merge([], [(ours, VARIANTS[ours])], {})
+    with pytest.raises(UsageError, match=r"Line 1 of the script: '\\udcff' isn't UTF-8 text"):
+        merge([Directive(1, theirs, "\udcff")], [(ours, VARIANTS[ours])], {})
+
+
 @pytest.mark.parametrize(("key", "most"), [("max-running", 1000), ("fail-fast", 1_000_000)])
 def test_a_number_of_tasks_is_refused_only_where_the_launcher_would_refuse_it(key, most):
     assert getattr(merge([], [(key, str(most))], {}), key.replace("-", "_")) == most
@@ -120,7 +158,7 @@ def test_a_number_of_tasks_is_refused_only_where_the_launcher_would_refuse_it(ke
         with pytest.raises(UsageError) as caught:
             merge([], [(key, text)], {})
         assert f"--{key}: {text} can't be a number of tasks" in caught.value.sentence
-        assert caught.value.next_step == f"Write 1 to {most}."
+        assert caught.value.next_step == f"Write 1 to {most:,}."
 
 
 @pytest.mark.parametrize(("text", "value"), [("yes", True), ("True", True), ("no", False), ("false", False)])

@@ -125,6 +125,8 @@ def test_arrays_are_read(text, indices):
         ("1,,2", "    ^"),
         ("1,1", "  ^^^"),
         (f"1-{MAX_TASKS + 1}", "  ^^^^^^^^^"),
+        (f"1-{'9' * 18}," * 10 + "1", f"  {'^' * 211}"),
+        ("9" * 5000, f"  {'^' * 5000}"),
         ("", "  ^"),
     ],
 )
@@ -132,6 +134,19 @@ def test_a_bad_array_is_refused_with_a_caret_under_the_mistake(text, caret):
     with pytest.raises(errors.UsageError) as caught:
         parse_array(text)
     assert caught.value.sentence.splitlines()[-1] == caret
+
+
+def test_every_mistake_in_an_array_is_told():
+    with pytest.raises(errors.UsageError) as caught:
+        parse_array("1-3,x,9-5")
+    assert caught.value.sentence.splitlines() == [
+        "The array range is not valid: this is no index and no range.",
+        "  1-3,x,9-5",
+        "      ^",
+        "this range is empty.",
+        "  1-3,x,9-5",
+        "        ^^^",
+    ]
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20), st.integers(1, 3)), min_size=1, max_size=4))

@@ -1,0 +1,66 @@
+"""A line that has to fit: what matters least goes first, and whole, so that no number is cut in two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+_DOTS: Final = "…"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of a line.
+
+    Attributes:
+        text: what it says.
+        rank: those with the highest go first; 0 stays.
+        shorter: what stands in its place once it has gone.
+        least: characters down to which a name or a sentence may be cut; 0 if it is whole or not there.
+        gap: what stands before it, unless it is the first.
+    """
+
+    text: str
+    rank: int = 0
+    shorter: Part | None = None
+    least: int = 0
+    gap: str = "  "
+
+    @property
+    def spare(self) -> int:
+        """Characters that may be cut off."""
+        return max(len(self.text) - self.least, 0) if self.least else 0
+
+
+def fitted(parts: Sequence[Part], width: int | None = None) -> str:
+    """The parts as one line, of at most ``width`` characters where what has to stay is no longer."""
+    kept = list(parts)
+    if width is None:
+        return _line(kept)
+    while len(_line(kept)) - sum(part.spare for part in kept) > width:
+        goes = max(kept, key=lambda part: part.rank)
+        if not goes.rank:
+            break
+        at = kept.index(goes)
+        kept[at : at + 1] = [goes.shorter] if goes.shorter else []
+    return _line(_cut(kept, len(_line(kept)) - width))
+
+
+def shortened(text: str, width: int) -> str:
+    """``text`` in at most ``width`` characters; one that is cut ends in ``…``."""
+    return text if len(text) <= width else text[: max(width - 1, 0)] + _DOTS
+
+
+def _line(parts: Sequence[Part]) -> str:
+    return "".join((part.gap if at else "") + part.text for at, part in enumerate(parts))
+
+
+def _cut(parts: Sequence[Part], excess: int) -> list[Part]:
+    """What may be cut is cut by so many characters, the first part first."""
+    done: list[Part] = []
+    for part in parts:
+        less = min(part.spare, max(excess, 0))
+        excess -= less
+        done.append(replace(part, text=shortened(part.text, len(part.text) - less)))
+    return done
