@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from offload.client.api import Api
+from offload.client.endings import ended_in_order
 from offload.errors import JobNotFinishedError, PlaybackError, ResultsGoneError
 from offload.model.manifest import Manifest, decode_manifest
 from offload.model.placement import DEFAULT_PLACE, own_folder, place_of
@@ -70,7 +71,8 @@ def collect(api: Api, job: JobView, *, to: Path | None = None) -> list[Collected
     if not made:
         return []
     home = to.absolute() if to else home_of(job)
-    return api.patiently(lambda: list(_play_back_all(api, job, made, home, elsewhere=to is not None)))
+    with ended_in_order():
+        return api.patiently(lambda: list(_play_back_all(api, job, made, home, elsewhere=to is not None)))
 
 
 def home_of(job: JobView) -> Path:

@@ -7,7 +7,6 @@ the content. Nothing is believed for long: just before a file gets its name, wha
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import os
 import stat
@@ -20,6 +19,7 @@ from offload.model.manifest import MODE_BITS, Entry, Kind, Manifest
 from offload.snapshot.checkout import sized
 from offload.snapshot.fingerprint import Fingerprint, fingerprint_of
 from offload.snapshot.home import Home, beside_names
+from offload.snapshot.own import unfinished_name
 from offload.snapshot.writing import copy_file, rename_new, write_file
 
 _NEW_DIRECTORY: Final = 0o755
@@ -178,19 +178,22 @@ class Playing:
 
     def _write_blob(self, blob: Blob, writes: list[_Write]) -> None:
         temporaries = [self._temporary(write.place) for write in writes]
-        write_file(temporaries[0], sized(blob, writes[0].entry.size), stat.S_IRUSR | stat.S_IWUSR)
-        for temporary in temporaries[1:]:
-            copy_file(temporaries[0], temporary)
-        for write, temporary in zip(writes, temporaries, strict=True):
-            os.chmod(temporary, write.entry.mode)
-            self._finish(write, temporary)
+        try:
+            write_file(temporaries[0], sized(blob, writes[0].entry.size), stat.S_IRUSR | stat.S_IWUSR)
+            for temporary in temporaries[1:]:
+                copy_file(temporaries[0], temporary)
+            for write, temporary in zip(writes, temporaries, strict=True):
+                os.chmod(temporary, write.entry.mode)
+                self._finish(write, temporary)
+        except BaseException:
+            for temporary in temporaries:
+                _remove(temporary)
+            raise
 
     def _temporary(self, place: bytes) -> bytes:
         """A free name in the same directory; always the same, so that what a crash left is removed."""
-        name = f".offload-{self._label}-{hashlib.sha256(place).hexdigest()[:12]}"
-        path = os.path.join(os.path.dirname(self._home.path(place)), name.encode())
-        with contextlib.suppress(OSError):
-            os.unlink(path)
+        path = os.path.join(os.path.dirname(self._home.path(place)), unfinished_name(place, self._label))
+        _remove(path)
         return path
 
     def _finish(self, write: _Write, temporary: bytes) -> None:
@@ -209,6 +212,11 @@ class Playing:
             self.report.changed.append(write.place)
             return
         self._finish(replace(write, replaces=None), temporary)
+
+
+def _remove(temporary: bytes) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(temporary)
 
 
 def _content(entry: Entry) -> tuple[Kind, str, bytes]:

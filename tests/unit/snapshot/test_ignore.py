@@ -36,6 +36,7 @@ BUILT_IN = {
     ".Rproj.user/1": "built-in rule `.Rproj.user/`",
     "nb/.ipynb_checkpoints/n.ipynb": "built-in rule `.ipynb_checkpoints/`",
     ".DS_Store": "built-in rule `.DS_Store`",
+    "out/.offload-k7m2q9x-0123456789ab": "built-in rule: a result that didn't come home whole",
 }
 
 
