@@ -129,6 +129,17 @@ def test_a_target_that_is_a_file_is_refused(shared, looked_at):
     assert b"offload collect" in done.stderr
 
 
+def test_a_task_whose_results_can_not_be_written_keeps_no_other_from_coming_home(guest):
+    job_id = guest.text("run", "-d", "--array", "1-3", "--", "sh", "-c", "echo x > made").strip()
+    guest.text("wait", job_id)
+    guest.write(f"results/{job_id}/2", "mine")
+    done = guest.offload("collect", job_id)
+    assert done.returncode == 125
+    assert f"results/{job_id}/2 can't be made: File exists.".encode() in done.stderr
+    made = {path.relative_to(guest.here).as_posix() for path in guest.here.glob("results/*/*/made")}
+    assert made == {f"results/{job_id}/1/made", f"results/{job_id}/3/made"}
+
+
 def test_an_unfinished_job_has_nothing_to_collect_yet(guest):
     job_id = guest.text("run", "-d", "--", "sleep", "60").strip()
     done = guest.offload("collect", job_id)
