@@ -22,7 +22,7 @@ from offload.model.placement import DEFAULT_PLACE, own_folder, place_of
 from offload.snapshot.playback import PlaybackReport, play_back
 from offload.wire.api import JobView, TaskView
 from offload.wire.blob_client import HttpBlobs
-from offload.wire.places import find_places
+from offload.wire.places import current_directory, find_places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +69,13 @@ def collect(api: Api, job: JobView, *, to: Path | None = None) -> list[Collected
     made = list(api.tasks(job.id, results=True))
     if not made:
         return []
-    home = to.absolute() if to else home_of(job)
+    home = _absolute(to) if to else home_of(job)
     with ended_in_order():
         return api.patiently(lambda: _play_back_all(api, job, made, home, elsewhere=to is not None))
+
+
+def _absolute(path: Path) -> Path:
+    return path if path.is_absolute() else current_directory() / path
 
 
 def home_of(job: JobView) -> Path:

@@ -25,6 +25,7 @@ from offload.model.parameters import Parameters
 from offload.model.resources import Resources
 from offload.model.spec import Spec
 from offload.wire.api import ClusterView
+from offload.wire.places import current_directory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +64,11 @@ def make_plan(
     Raises:
         ScriptNotFoundError: the script isn't there, can't be read, or lies outside the root.
         UnknownLanguageError: nothing is known to execute it.
-        UsageError: options or directives aren't valid, or this directory lies outside the root.
+        UsageError: options or directives aren't valid, or this directory lies outside the root, or was
+            removed.
     """
     environ = os.environ if environ is None else environ
-    here = Path.cwd()
+    here = current_directory()
     root = (root or here).resolve()
     _check_text(words)
     directory = _below(root, here)

@@ -16,6 +16,8 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
 
+from offload.errors import UsageError
+from offload.model.file_names import shown
 from offload.snapshot.own import OWN_RULE, UNFINISHED_RULE, is_unfinished
 from offload.snapshot.patterns import Pattern, parse_patterns
 
@@ -97,7 +99,8 @@ class Rules:
         """The rules in a directory (relative to the root) directly below the one of these.
 
         Raises:
-            OSError: its ``.offloadignore`` can't be read.
+            UsageError: its ``.offloadignore`` is a directory.
+            OSError: it can't be read.
         """
         base = directory + b"/" if directory else b""
         level = _read_level(self.root, base)
@@ -138,3 +141,8 @@ def _read_level(root: bytes, base: bytes) -> _Level | None:
             return _Level(base, parse_patterns(file.read()))
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except IsADirectoryError as error:
+        raise UsageError(
+            f"{shown(base + IGNORE_FILE)} is a directory; the rules have to be in a file.",
+            next_step="Rename it, or remove it.",
+        ) from error

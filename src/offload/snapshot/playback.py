@@ -19,6 +19,7 @@ from typing import Final
 
 from offload.errors import DiskFullError, OffloadError, PlaybackError, is_disk_full
 from offload.model.blobs import BlobSource
+from offload.model.file_names import shown
 from offload.model.manifest import Manifest
 from offload.model.resources import format_size
 from offload.snapshot.home import Home
@@ -105,8 +106,8 @@ def _incomplete(refused: Mapping[bytes, str], results: int, target: Path, label:
 
 
 def _where(error: OSError, target: Path) -> str:
-    return os.fsdecode(error.filename) if error.filename else str(target)
+    return shown(error.filename or str(target))
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+    return ", ".join(map(shown, names[:_NAMED])) + (", …" if len(names) > _NAMED else "")
