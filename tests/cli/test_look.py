@@ -195,6 +195,36 @@ def test_explain_names_the_rule_and_asks_no_launcher(shell):
     assert "line 2" in shown[0]
     assert shown[1].startswith("data/a.csv: sent")
     assert shown[2].startswith("__pycache__: not sent")
-    sent = [item["sent"] for item in json.loads(shell.text("explain", "--json", "data/a.big", "data/a.csv"))]
-    assert sent == [False, True]
+    facts = json.loads(shell.text("explain", "--json", "data/a.big", "data/a.csv", "data/b.csv"))
+    assert [(item["exists"], item["sent"]) for item in facts] == [(True, False), (True, True), (False, True)]
     assert not shell.home.exists()
+
+
+def test_explain_answers_what_it_can_and_tells_every_mistake(shell):
+    shell.write("a\x1b[2J", "x")
+    done = shell.offload("explain", "/etc", "a\x1b[2J", "../x", "tpyo.csv")
+    assert (done.returncode, done.stdout.decode()) == (
+        2,
+        (
+            "a\\x1b[2J: sent: no rule leaves it out\n"
+            "tpyo.csv: not there; it would be sent: no rule leaves it out\n"
+        ),
+    )
+    assert b"/etc lies outside" in done.stderr
+    assert b"x lies outside" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("explain", "x"), ("run", "x.sh"), ("run", "-d", "--", "true")])
+def test_who_stands_in_a_directory_that_was_removed_is_told_so(shell, words):
+    gone = shell.here / "gone"
+    line = 'mkdir gone && cd gone && rmdir "$PWD" && exec "$@"'
+    environ = {name: value for name, value in shell.environ.items() if name != "PWD"}
+    done = subprocess.run(
+        ["sh", "-c", line, "sh", COMMAND, *words],
+        cwd=shell.here, env=environ, capture_output=True, check=False,
+    )  # fmt: skip
+    assert not gone.exists()
+    assert (done.returncode, done.stderr) == (
+        2,
+        b"offload: error: The directory that you stand in was removed.\n  Go to one that is there: cd DIR\n",
+    )
