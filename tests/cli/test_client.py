@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+import offload
 from offload.client.api import Api
 from offload.client.plan import make_plan
 from offload.client.streams import follow_events
 from offload.client.submit import Prepared, prepare, submit
-from offload.errors import JobNotFoundError, LauncherUnreachableError
+from offload.errors import JobNotFoundError, LauncherUnreachableError, TaskNotFoundError
 from offload.model.manifest import digest_of
 from offload.wire.api import Submission
 
@@ -73,6 +74,21 @@ def test_progress_is_told_in_bytes(api, shell):
 def test_errors_of_the_launcher_come_as_their_own_class(api):
     with pytest.raises(JobNotFoundError):
         api.job("nothing")
+
+
+@pytest.mark.parametrize("strange", ["", "../x", "a/", "a\0", "\udcff"])
+def test_what_can_be_no_id_is_a_job_that_is_not_there_for_python_too(api, strange):
+    job = offload.Job(strange)
+    for ask in (job.status, job.wait, job.cancel, job.collect, lambda: [*job.logs()]):
+        with pytest.raises(JobNotFoundError):
+            ask()
+
+
+def test_the_output_of_a_task_that_is_not_there_is_an_error_for_python_too(api, shell):
+    shell.write("a.sh", "echo hi\n")
+    job = offload.run("a.sh")
+    with pytest.raises(TaskNotFoundError, match="has no task -1"):
+        [*job.logs(task=-1)]
 
 
 def test_tasks_are_fetched_page_by_page(api, shell):

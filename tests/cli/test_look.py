@@ -158,6 +158,23 @@ def test_rerun_uses_the_files_of_that_time(guest, ended):
     assert guest.text("logs", again).splitlines()[0] == "out"
 
 
+@pytest.mark.parametrize("strange", ["", ".", "..", "../x", "k7m2q9x/", "a\nb", "x" * 300])
+def test_what_can_be_no_id_is_a_job_that_is_not_there(shared, looked_at, strange):
+    for word in ("status", "cancel", "failures"):
+        done = shared.offload(word, "--json", strange)
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert json.loads(done.stderr)["code"] == "job_not_found"
+
+
+@pytest.mark.parametrize("index", ["-1", "99999999999"])
+def test_what_can_be_no_index_is_a_task_that_is_not_there(shared, looked_at, index):
+    done = shared.offload("logs", "--task", index, looked_at)
+    assert (done.returncode, done.stderr.decode()) == (
+        2,
+        f"offload: error: Job {looked_at} has no task {index}.\n  Its tasks are 1.\n",
+    )
+
+
 def test_an_unknown_id_suggests_near_ones(shared, looked_at):
     wrong = looked_at[:-1] + ("2" if looked_at[-1] != "2" else "3")
     for words in (("status",), ("logs",), ("why",), ("wait",), ("collect",), ("cancel",), ("rerun",)):

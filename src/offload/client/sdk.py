@@ -45,6 +45,8 @@ class Job:
             JobPausedError: it is followed, and it is paused and nothing of it runs.
         """
         with Api() as api:
+            if task is not None:
+                api.task(self.id, task)
             yield from follow_logs(api, self.id, task=task, follow=follow, at_rest=_refuse_to_wait)
 
     def wait(self) -> JobView:
