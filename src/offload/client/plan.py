@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
-from offload.client.directives import Directive, read_directives
+from offload.client.directives import Directive, read_directives, said_twice
 from offload.client.languages import command_for
 from offload.client.parameters import Variation, vary
-from offload.client.settings import Settings, merge
+from offload.client.settings import KEYS, Settings, merge, together
 from offload.client.words import is_text
-from offload.errors import ScriptNotFoundError, UnknownClusterError, UsageError
+from offload.errors import OffloadError, ScriptNotFoundError, UnknownClusterError, UsageError
 from offload.model.array import Array
 from offload.model.parameters import Parameters
 from offload.model.resources import Resources
@@ -79,7 +79,7 @@ def make_plan(
         script = _script_below(root, path, given)
         command = (*command_for(path, given), *words[1:])
         directives, called = read_directives(path), given
-    settings = merge(directives, options, environ, called)
+    settings = _settings(directives, options, environ, called)
     name = settings.name or Path(called).name
     return Plan(
         root=root,
@@ -90,6 +90,27 @@ def make_plan(
         script=script,
         variation=vary(settings, command, root=root, here=here, script=script),
     )
+
+
+def _settings(
+    directives: Sequence[Directive],
+    options: Iterable[tuple[str, str]],
+    environ: Mapping[str, str],
+    called: str,
+) -> Settings:
+    mistakes: list[OffloadError] = [
+        UsageError(
+            f"Line {line} of {called}: {key} is given in line {before} already.", next_step="Keep one."
+        )
+        for key, before, line in said_twice(directives, KEYS)
+    ]
+    try:
+        settings = merge(directives, options, environ, called)
+    except UsageError as error:
+        raise together([*mistakes, error]) from error
+    if mistakes:
+        raise together(mistakes)
+    return settings
 
 
 def _check_text(words: Sequence[str]) -> None:
