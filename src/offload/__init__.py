@@ -6,9 +6,10 @@ import this package at each start.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # to import typing takes longer than all else here, and type checkers know the name
 if TYPE_CHECKING:
+    from typing import Any
+
     from offload.client.sdk import Job, run
     from offload.errors import OffloadError
 

@@ -3,15 +3,18 @@
 import os
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import offload
 from offload.client.api import Api
 from offload.client.plan import make_plan
 from offload.client.streams import follow_events
 from offload.client.submit import Prepared, prepare, submit
-from offload.errors import JobNotFoundError, LauncherUnreachableError
+from offload.errors import JobNotFoundError, LauncherUnreachableError, TaskNotFoundError, UsageError
 from offload.model.manifest import digest_of
+from offload.model.resources import Resources
 from offload.wire.api import Submission
 
 
@@ -73,6 +76,44 @@ def test_progress_is_told_in_bytes(api, shell):
 def test_errors_of_the_launcher_come_as_their_own_class(api):
     with pytest.raises(JobNotFoundError):
         api.job("nothing")
+
+
+@pytest.mark.parametrize("strange", ["", "../x", "a/", "a\0", "\udcff"])
+def test_what_can_be_no_id_is_a_job_that_is_not_there_for_python_too(api, strange):
+    job = offload.Job(strange)
+    for ask in (job.status, job.wait, job.cancel, job.collect, lambda: [*job.logs()]):
+        with pytest.raises(JobNotFoundError):
+            ask()
+
+
+def test_the_output_of_a_task_that_is_not_there_is_an_error_for_python_too(api, shell):
+    shell.write("a.sh", "echo hi\n")
+    job = offload.run("a.sh")
+    with pytest.raises(TaskNotFoundError, match="has no task -1"):
+        [*job.logs(task=-1)]
+
+
+def test_python_takes_the_values_that_one_would_give(api, shell):
+    shell.write("a.sh", 'echo "$@" "$A" "$B"\n')
+    job = offload.run(Path("a.sh"), 3, Path("x"), 0.5, env={"A": 1, "B": "b"}, cpus=None, memory=100 << 20)
+    assert job.wait().spec.resources == Resources(cpus=1.0, memory=100 << 20)
+    assert b"".join(frame.data for frame in job.logs()) == b"3 x 0.5 1 b\n"
+    job = offload.run("--", "sh", "-c", "echo $A $B", env=["A=2", "B=c"], keep_going=False, name=None)
+    job.wait()
+    assert b"".join(frame.data for frame in job.logs()) == b"2 c\n"
+
+
+def test_python_is_told_every_mistake_in_its_own_words(api, shell):
+    shell.write("a.sh", "echo hi\n")
+    with pytest.raises(UsageError) as caught:
+        offload.run("a.sh", memroy="1Gi", cpus="many", array=["1-3", "5"], max_runing=2)
+    assert caught.value.sentence.splitlines() == [
+        "run() has no option 'memroy'.",
+        "array is one value, and not a list.",
+        "run() has no option 'max_runing'.",
+        "--cpus: 'many' is not a number of CPUs.",
+    ]
+    assert "Did you mean max_running? It takes: cpus, memory, memory_growth" in caught.value.next_step
 
 
 def test_tasks_are_fetched_page_by_page(api, shell):

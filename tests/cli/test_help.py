@@ -42,6 +42,33 @@ def test_the_list_of_commands_loads_none_of_them():
     assert not {"msgspec", "http.client", "rich", "asyncio", "fastapi"} & set(done.stderr.split())
 
 
+INTERRUPTED = """
+import os, signal, sys
+
+module = sys.argv.pop()
+
+
+class Hand:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+sys.meta_path.insert(0, Hand())
+from offload.cli.entry import run
+
+sys.argv += ["explain", "x"]
+run()
+"""
+
+
+@pytest.mark.parametrize("module", ["click", "offload.cli.failure", "offload.cli.explain"])
+def test_ctrl_c_while_a_command_is_being_loaded_ends_it_in_silence(module):
+    code = [sys.executable, "-c", INTERRUPTED, module]
+    done = subprocess.run(code, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, b"", b"")
+
+
 def test_without_a_command_the_help_is_shown_and_the_status_is_that_of_a_mistake(shell):
     done = shell.offload()
     assert (done.returncode, done.stdout) == (2, b"")

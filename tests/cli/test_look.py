@@ -129,6 +129,17 @@ def test_a_target_that_is_a_file_is_refused(shared, looked_at):
     assert b"offload collect" in done.stderr
 
 
+def test_a_task_whose_results_can_not_be_written_keeps_no_other_from_coming_home(guest):
+    job_id = guest.text("run", "-d", "--array", "1-3", "--", "sh", "-c", "echo x > made").strip()
+    guest.text("wait", job_id)
+    guest.write(f"results/{job_id}/2", "mine")
+    done = guest.offload("collect", job_id)
+    assert done.returncode == 125
+    assert f"results/{job_id}/2 can't be made: File exists.".encode() in done.stderr
+    made = {path.relative_to(guest.here).as_posix() for path in guest.here.glob("results/*/*/made")}
+    assert made == {f"results/{job_id}/1/made", f"results/{job_id}/3/made"}
+
+
 def test_an_unfinished_job_has_nothing_to_collect_yet(guest):
     job_id = guest.text("run", "-d", "--", "sleep", "60").strip()
     done = guest.offload("collect", job_id)
@@ -145,6 +156,23 @@ def test_rerun_uses_the_files_of_that_time(guest, ended):
     assert again != ended
     assert guest.offload("wait", again).returncode == 0
     assert guest.text("logs", again).splitlines()[0] == "out"
+
+
+@pytest.mark.parametrize("strange", ["", ".", "..", "../x", "k7m2q9x/", "a\nb", "x" * 300])
+def test_what_can_be_no_id_is_a_job_that_is_not_there(shared, looked_at, strange):
+    for word in ("status", "cancel", "failures"):
+        done = shared.offload(word, "--json", strange)
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert json.loads(done.stderr)["code"] == "job_not_found"
+
+
+@pytest.mark.parametrize("index", ["-1", "99999999999"])
+def test_what_can_be_no_index_is_a_task_that_is_not_there(shared, looked_at, index):
+    done = shared.offload("logs", "--task", index, looked_at)
+    assert (done.returncode, done.stderr.decode()) == (
+        2,
+        f"offload: error: Job {looked_at} has no task {index}.\n  Its tasks are 1.\n",
+    )
 
 
 def test_an_unknown_id_suggests_near_ones(shared, looked_at):
@@ -184,6 +212,36 @@ def test_explain_names_the_rule_and_asks_no_launcher(shell):
     assert "line 2" in shown[0]
     assert shown[1].startswith("data/a.csv: sent")
     assert shown[2].startswith("__pycache__: not sent")
-    sent = [item["sent"] for item in json.loads(shell.text("explain", "--json", "data/a.big", "data/a.csv"))]
-    assert sent == [False, True]
+    facts = json.loads(shell.text("explain", "--json", "data/a.big", "data/a.csv", "data/b.csv"))
+    assert [(item["exists"], item["sent"]) for item in facts] == [(True, False), (True, True), (False, True)]
     assert not shell.home.exists()
+
+
+def test_explain_answers_what_it_can_and_tells_every_mistake(shell):
+    shell.write("a\x1b[2J", "x")
+    done = shell.offload("explain", "/etc", "a\x1b[2J", "../x", "tpyo.csv")
+    assert (done.returncode, done.stdout.decode()) == (
+        2,
+        (
+            "a\\x1b[2J: sent: no rule leaves it out\n"
+            "tpyo.csv: not there; it would be sent: no rule leaves it out\n"
+        ),
+    )
+    assert b"/etc lies outside" in done.stderr
+    assert b"x lies outside" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("explain", "x"), ("run", "x.sh"), ("run", "-d", "--", "true")])
+def test_who_stands_in_a_directory_that_was_removed_is_told_so(shell, words):
+    gone = shell.here / "gone"
+    line = 'mkdir gone && cd gone && rmdir "$PWD" && exec "$@"'
+    environ = {name: value for name, value in shell.environ.items() if name != "PWD"}
+    done = subprocess.run(
+        ["sh", "-c", line, "sh", COMMAND, *words],
+        cwd=shell.here, env=environ, capture_output=True, check=False,
+    )  # fmt: skip
+    assert not gone.exists()
+    assert (done.returncode, done.stderr) == (
+        2,
+        b"offload: error: The directory that you stand in was removed.\n  Go to one that is there: cd DIR\n",
+    )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes.shell import COMMAND
 from offload.wire.api import JobView
 from offload.wire.codec import convert, decode
 
@@ -280,6 +281,38 @@ def test_other_commands_tell_that_their_output_cannot_be_written(shell):
             done = shell.offload(*words, stdout=stdout)
             assert done.returncode == 125
             assert f"Look at it: offload status {job_of(shell).id}" in done.stderr.decode()
+
+
+def closing(shell, streams: str, *words: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a command whose streams are closed as a shell does it."""
+    line = ["sh", "-c", f'exec "$0" "$@" {streams}', COMMAND, *words]
+    return subprocess.run(line, cwd=shell.here, env=shell.environ, capture_output=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("streams", "out", "err"),
+    [
+        ("<&-", b"hello\n", b"oops\n"),
+        (">&-", b"", b"oops\n"),
+        ("2>&-", b"hello\n", b""),
+        ("<&- >&- 2>&-", b"", b""),
+    ],
+)
+def test_a_stream_that_is_closed_is_one_that_nobody_wants(shell, streams, out, err):
+    shell.write("job.sh", "echo hello; echo oops >&2; echo made > made.txt")
+    done = closing(shell, streams, "run", "job.sh")
+    assert (done.returncode, done.stdout, done.stderr) == (0, out, err)
+    assert (shell.here / "made.txt").read_text() == "made\n"
+
+
+@pytest.mark.parametrize("words", [("run", "-d", "--", "true"), ("jobs",), ("jobs", "--json"), ("--help",)])
+def test_what_a_command_says_to_a_closed_stream_is_no_mistake(shell, words):
+    done = closing(shell, ">&-", *words)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_mistake_keeps_its_status_where_nobody_hears_of_it(shell):
+    assert closing(shell, ">&- 2>&-", "run", "nothing.R").returncode == 2
 
 
 def test_detached_the_id_is_printed_and_nothing_else(shell):

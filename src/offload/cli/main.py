@@ -7,19 +7,17 @@ leaves its traceback in a file.
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import click
 
 from offload.cli.command import Group, Invocation
 from offload.cli.failure import report_failure
-from offload.cli.terminal import OutputClosedError, leave_quietly
+from offload.cli.terminal import BROKEN_PIPE, OutputClosedError
 
 SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Run": {
@@ -51,9 +49,6 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
 }
 """Every command by section: the module that holds it, and its line in the help."""
 COMMANDS: Final = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
-
-_MANY: Final = 100_000
-"""Objects made until Python looks for garbage: more than a command imports."""
 
 
 class Commands(Group):
@@ -140,23 +135,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = offload.main(args, prog_name="offload", standalone_mode=False, obj=invocation)
         sys.stdout.flush()
     except (BrokenPipeError, OutputClosedError):
-        return leave_quietly()
+        return BROKEN_PIPE
     except KeyboardInterrupt:
         return 130
     except BaseException as error:  # noqa: BLE001  everything must end in words
         return report_failure(error, invocation, os.environ)
     return result if isinstance(result, int) else 0
-
-
-def run() -> NoReturn:
-    """The program: run the command line of this process and end.
-
-    Python would search all that is imported for garbage again and again, and take it apart at the end: both
-    take longer than many a command's own work, and change nothing.
-    """
-    gc.set_threshold(_MANY)
-    status = main()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # who can't be told any more can't be told that either
-            stream.flush()
-    os._exit(status)

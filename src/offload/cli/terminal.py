@@ -12,7 +12,6 @@ import errno
 import os
 import select
 import shutil
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
@@ -203,10 +202,3 @@ def _write_all(fd: int, data: bytes) -> None:
             view = view[os.write(fd, view) :]
         except BlockingIOError:  # another program made the terminal non-blocking
             select.select([], [fd], [])
-
-
-def leave_quietly() -> int:
-    """Nobody reads our output: make sure that Python doesn't complain at exit; returns the exit status."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    return BROKEN_PIPE

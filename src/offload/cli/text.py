@@ -13,7 +13,7 @@ from typing import Final
 from offload.cli.fitting import shortened
 from offload.cli.terminal import STDOUT, is_terminal, paint, wants_colour
 from offload.model.counts import Counts
-from offload.model.resources import Resources, format_cpus, format_duration, format_memory
+from offload.model.resources import Resources, format_cpus, format_duration, format_gpus, format_memory
 from offload.wire.api import JobView, Slowest
 
 STATE_STYLES: Final = {
@@ -98,7 +98,7 @@ def resources_text(resources: Resources) -> str:
     if resources.memory is not None:
         parts.append(f"{format_memory(resources.memory)} memory")
     if resources.gpus:
-        parts.append(number_of(resources.gpus, "GPU"))
+        parts.append(format_gpus(resources.gpus))
     return ", ".join(parts)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 from offload.client.launcher import Endpoint, ensure_running, find_endpoint
-from offload.errors import LauncherUnreachableError
+from offload.errors import JobNotFoundError, LauncherUnreachableError, TaskNotFoundError
 from offload.model.diagnosis import Diagnosis
 from offload.model.spec import Spec
 from offload.model.usage import Usage
@@ -37,6 +37,10 @@ T = TypeVar("T")
 _REVIVALS = 3
 """How often one call may find the launcher gone."""
 _PAGE = 500
+_NO_INDEX = 1 << 31
+"""From here on nothing is the index of a task."""
+_LONGEST = 200
+"""Characters of what the launcher takes for a job's id."""
 
 
 class Api:
@@ -81,14 +85,14 @@ class Api:
 
     def job(self, job: str) -> JobView:
         """One job; raises ``JobNotFoundError`` with near ids."""
-        return self._get(_path(job), JobView)
+        return self._get(job_path(job), JobView)
 
     def tasks(self, job: str, *, state: str | None = None, results: bool = False) -> Iterator[TaskView]:
         """The tasks of a job in index order, page by page; with ``results`` those that made files."""
         after: int | None = None
         while True:
             query = {"state": state, "results": "true" if results else None, "after": after, "limit": _PAGE}
-            page = self._get(_path(job, "/tasks"), TaskPage, query)
+            page = self._get(job_path(job, "/tasks"), TaskPage, query)
             yield from page.tasks
             if page.next is None:
                 return
@@ -96,7 +100,11 @@ class Api:
 
     def task(self, job: str, index: int) -> TaskView:
         """One task of a job; raises ``TaskNotFoundError``."""
-        return self._get(_path(job, f"/tasks/{index}"), TaskView)
+        if not 0 <= index < _NO_INDEX:
+            raise TaskNotFoundError(
+                f"Job {job} has no task {index}.", next_step=f"Its tasks are {self.job(job).spec.array}."
+            )
+        return self._get(job_path(job, f"/tasks/{index}"), TaskView)
 
     def submit(self, submission: Submission) -> JobView:
         """Submit; the same key again returns the same job."""
@@ -108,7 +116,7 @@ class Api:
 
     def usage(self, job: str) -> Usage | None:
         """What a job's attempts used; None when none has ended yet."""
-        return self._get(_path(job, "/usage"), UsageView).usage
+        return self._get(job_path(job, "/usage"), UsageView).usage
 
     def history(self, spec: Spec) -> Usage | None:
         """What earlier jobs with the same script used; None when there is none."""
@@ -117,20 +125,20 @@ class Api:
 
     def cancel(self, job: str) -> JobView:
         """Ask for the job's end."""
-        return self._call("POST", _path(job, "/cancel"), JobView)
+        return self._call("POST", job_path(job, "/cancel"), JobView)
 
     def pause(self, job: str) -> JobView:
         """Let nothing new of the job begin; what runs goes on to its end."""
-        return self._call("POST", _path(job, "/pause"), JobView)
+        return self._call("POST", job_path(job, "/pause"), JobView)
 
     def resume(self, job: str) -> JobView:
         """Let a paused job go on."""
-        return self._call("POST", _path(job, "/resume"), JobView)
+        return self._call("POST", job_path(job, "/resume"), JobView)
 
     def rerun(self, job: str, again: Rerun | None = None, key: str | None = None) -> JobView:
         """Submit the same spec as a new job, but for what shall be different."""
         query = urlencode({"key": key or secrets.token_hex(16)})
-        return self._call("POST", _path(job, f"/rerun?{query}"), JobView, encode(again or Rerun()))
+        return self._call("POST", job_path(job, f"/rerun?{query}"), JobView, encode(again or Rerun()))
 
     def clusters(self) -> tuple[ClusterView, ...]:
         """Where jobs can run; over TCP none of them is this machine, so no session variable helps there."""
@@ -203,5 +211,10 @@ def _cluster(name: str, rest: str = "") -> str:
     return f"/v1/clusters/{quote(name, safe='')}{rest}"
 
 
-def _path(job: str, rest: str = "") -> str:
+def job_path(job: str, rest: str = "") -> str:
+    """Where the launcher tells of a job; raises ``JobNotFoundError`` for what is no part of an address."""
+    if not 0 < len(job) <= _LONGEST or not job.isprintable() or "/" in job or job in (".", ".."):
+        raise JobNotFoundError(
+            f"There is no job {job[:_LONGEST]!r}.", next_step="`offload jobs` lists the jobs that there are."
+        )
     return f"/v1/jobs/{quote(job, safe='')}{rest}"

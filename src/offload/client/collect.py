@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from offload.client.api import Api
+from offload.client.endings import ended_in_order
 from offload.errors import JobNotFinishedError, PlaybackError, ResultsGoneError
 from offload.model.manifest import Manifest, decode_manifest
 from offload.model.placement import DEFAULT_PLACE, own_folder, place_of
 from offload.snapshot.playback import PlaybackReport, play_back
 from offload.wire.api import JobView, TaskView
 from offload.wire.blob_client import HttpBlobs
-from offload.wire.places import find_places
+from offload.wire.places import current_directory, find_places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ def collect(api: Api, job: JobView, *, to: Path | None = None) -> list[Collected
     Raises:
         JobNotFinishedError: it has one task, which hasn't ended.
         ResultsGoneError: its results are past their retention.
-        PlaybackError: its home is another machine, has gone, or can't be written.
+        PlaybackError: its home is another machine, has gone, or can't be written; what can be is there.
         DiskFullError: there is no space; what was made is still with the launcher.
     """
     if not job.state.is_terminal and not job.spec.is_array:
@@ -69,8 +69,13 @@ def collect(api: Api, job: JobView, *, to: Path | None = None) -> list[Collected
     made = list(api.tasks(job.id, results=True))
     if not made:
         return []
-    home = to.absolute() if to else home_of(job)
-    return api.patiently(lambda: list(_play_back_all(api, job, made, home, elsewhere=to is not None)))
+    home = _absolute(to) if to else home_of(job)
+    with ended_in_order():
+        return api.patiently(lambda: _play_back_all(api, job, made, home, elsewhere=to is not None))
+
+
+def _absolute(path: Path) -> Path:
+    return path if path.is_absolute() else current_directory() / path
 
 
 def home_of(job: JobView) -> Path:
@@ -93,18 +98,40 @@ def home_of(job: JobView) -> Path:
 
 def _play_back_all(
     api: Api, job: JobView, made: list[TaskView], home: Path, *, elsewhere: bool
-) -> Iterator[Collected]:
+) -> list[Collected]:
+    collected, refused = list[Collected](), list[PlaybackError]()
     with api.dial() as connection:
         blobs = HttpBlobs(connection, "/v1")
         # Elsewhere nothing of the snapshot lies, so whatever lies there is kept.
         plain = not elsewhere and not job.spec.is_array
         before = decode_manifest(blobs.get_manifest(job.spec.snapshot)) if plain else Manifest()
         for task in made:
-            results = decode_manifest(blobs.get_manifest(str(task.results)))
-            target = _target(job, task, home, elsewhere=elsewhere)
-            locks = find_places().cache / "locks"
-            report = play_back(results, before, blobs, target, label=job.id, lock_dir=locks)
-            yield Collected(task=task.index, target=target, size=results.size, report=report)
+            try:
+                target = _target(job, task, home, elsewhere=elsewhere)
+                collected.append(_play_back(blobs, job, task, before, target))
+            except PlaybackError as error:
+                refused.append(error)
+    if refused:
+        raise _together(refused, len(made))
+    return collected
+
+
+def _play_back(blobs: HttpBlobs, job: JobView, task: TaskView, before: Manifest, target: Path) -> Collected:
+    results = decode_manifest(blobs.get_manifest(str(task.results)))
+    locks = find_places().cache / "locks"
+    report = play_back(results, before, blobs, target, label=job.id, lock_dir=locks)
+    return Collected(task=task.index, target=target, size=results.size, report=report)
+
+
+def _together(refused: list[PlaybackError], tasks: int) -> PlaybackError:
+    """What couldn't be written of one task, or of some of many."""
+    first, *others = refused
+    if not others:
+        return first
+    return PlaybackError(
+        f"{first.sentence} And {len(others)} more of {tasks} tasks have results that can't be written.",
+        next_step=first.next_step,
+    )
 
 
 def _target(job: JobView, task: TaskView, home: Path, *, elsewhere: bool) -> Path:

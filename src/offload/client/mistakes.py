@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from offload.errors import UsageError
+from offload.errors import OffloadError, UsageError
 
 
 @contextmanager
@@ -17,7 +17,7 @@ def noted(mistakes: list[UsageError]) -> Iterator[None]:
         mistakes.append(error)
 
 
-def together(mistakes: Sequence[UsageError]) -> UsageError:
+def together(mistakes: Sequence[OffloadError]) -> OffloadError:
     """All mistakes as one, each next step once; a single one as it is."""
     if len(mistakes) == 1:
         return mistakes[0]

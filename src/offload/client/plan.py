@@ -9,16 +9,16 @@ from __future__ import annotations
 import difflib
 import os
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
-from offload.client.directives import Directive, read_directives
+from offload.client.directives import Directive, read_directives, said_twice
 from offload.client.languages import command_for
 from offload.client.mistakes import noted, together
 from offload.client.parameters import Variation, vary
-from offload.client.settings import Settings, merge
+from offload.client.settings import KEYS, Settings, merge
 from offload.client.words import check_text, is_text
 from offload.errors import ScriptNotFoundError, UnknownClusterError, UsageError
 from offload.model.array import Array
@@ -26,6 +26,7 @@ from offload.model.parameters import Parameters
 from offload.model.resources import Resources
 from offload.model.spec import Spec
 from offload.wire.api import ClusterView
+from offload.wire.places import current_directory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +67,11 @@ def make_plan(
     Raises:
         ScriptNotFoundError: the script isn't there, can't be read, or lies outside the root.
         UnknownLanguageError: nothing is known to execute it.
-        UsageError: options or directives aren't valid, or this directory lies outside the root.
+        UsageError: options or directives aren't valid, or this directory lies outside the root, or was
+            removed.
     """
     environ = os.environ if environ is None else environ
-    here = Path.cwd()
+    here = current_directory()
     root = (root or here).resolve()
     mistakes: list[UsageError] = []
     directory, found = "", _Found(None, tuple(words), words[0])
@@ -80,6 +82,7 @@ def make_plan(
         directory = _below(root, here)
         if not is_command:
             found = _find(words, root, here)
+    mistakes += _repeated(found)
     with noted(mistakes):
         settings = merge(found.directives, options, environ, found.called)
         if directory:  # else every file would seem to lie outside
@@ -105,6 +108,13 @@ class _Found:
     command: tuple[str, ...]
     called: str
     directives: Sequence[Directive] = ()
+
+
+def _repeated(found: _Found) -> Iterator[UsageError]:
+    """What the script's directives say twice."""
+    for key, before, line in said_twice(found.directives, KEYS):
+        sentence = f"Line {line} of {found.called}: {key} is given in line {before} already."
+        yield UsageError(sentence, next_step="Keep one.")
 
 
 def _check_text(words: Sequence[str]) -> None:

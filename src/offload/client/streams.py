@@ -13,9 +13,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-from offload.client.api import Api
+from offload.client.api import Api, job_path
 from offload.errors import LauncherUnreachableError
 from offload.wire.api import EventView, JobView
 from offload.wire.codec import decode
@@ -139,7 +139,7 @@ class _Cursor:
 
 def _frames(api: Api, job: str, query: dict[str, object]) -> Iterator[Frame]:
     with api.dial(_SILENCE) as connection:
-        response = connection.request("GET", f"/v1/jobs/{quote(job, safe='')}/logs?{urlencode(query)}")
+        response = connection.request("GET", job_path(job, f"/logs?{urlencode(query)}"))
         for frame in decode_frames(response.chunks()):
             if frame.stream is not Stream.PING:
                 yield frame
@@ -194,7 +194,7 @@ def _events(api: Api, job: str, after: int, query: str) -> Iterator[EventView]:
     with api.dial(_SILENCE) as connection:
         response = connection.request(
             "GET",
-            f"/v1/jobs/{quote(job, safe='')}/events?{query}",
+            job_path(job, f"/events?{query}"),
             headers={"Last-Event-ID": str(after), "Accept": "text/event-stream"},
         )
         for line in _lines(response.chunks()):

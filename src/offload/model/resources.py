@@ -18,6 +18,10 @@ _MEMORY: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?", re.IGNORECASE)
 _SECONDS: Final = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
 _CLOCK: Final = re.compile(r"(?:(\d+)-)?(\d{1,3}):([0-5]\d):([0-5]\d)")
+_LEAST_BARE: Final = 1 << 20
+"""A number without a unit counts as bytes from here on; whoever writes less has forgotten the unit."""
+_MOST_GIB: Final = 100
+"""From here on it is rather the ``Mi`` that was forgotten."""
 MAX_CPUS: Final = 100_000
 MAX_SECONDS: Final = 366 * 86400
 
@@ -41,16 +45,26 @@ def parse_memory(text: str) -> int:
     """Bytes of ``4Gi``, ``500MB``, ``1.5g`` or ``1048576``.
 
     Raises:
-        UsageError: it is not a positive amount of memory.
+        UsageError: it is not a positive amount of memory, or its unit was forgotten.
     """
     match = _MEMORY.fullmatch(text.strip())
     unit = match[2].lower() if match else ""
     factor = _BINARY.get(unit) or _DECIMAL.get(unit)
-    if not match or factor is None or not int(float(match[1]) * factor):
+    number = float(match[1]) if match else 0.0
+    if match and match[0] == match[1] and 0 < number < _LEAST_BARE:
+        raise _without_unit(match[1], number)
+    if factor is None or not int(number * factor):
         raise UsageError(
             f"{text!r} is not an amount of memory.", next_step="Write it like 500Mi, 4Gi or 1.5GB."
         )
-    return int(float(match[1]) * factor)
+    return int(number * factor)
+
+
+def _without_unit(text: str, number: float) -> UsageError:
+    unit = "Gi" if number < _MOST_GIB else "Mi"
+    return UsageError(
+        f"{text!r} has no unit, and so few bytes are no use.", next_step=f"Did you mean {text}{unit}?"
+    )
 
 
 def parse_cpus(text: str) -> float:
@@ -113,6 +127,11 @@ def format_size(count: float) -> str:
 def format_cpus(cpus: float) -> str:
     """``2 CPUs``, ``1 CPU``, ``0.5 CPUs``."""
     return f"{cpus:g} CPU" if cpus == 1 else f"{cpus:g} CPUs"
+
+
+def format_gpus(gpus: int) -> str:
+    """``2 GPUs``, ``1 GPU``."""
+    return f"{gpus} GPU" if gpus == 1 else f"{gpus} GPUs"
 
 
 def format_duration(seconds: float) -> str:

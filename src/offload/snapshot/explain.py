@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from offload.errors import UsageError
+from offload.errors import SnapshotUnreadableError, UsageError
+from offload.model.file_names import shown
 from offload.model.manifest import parents
 from offload.snapshot.ignore import Rules
 from offload.snapshot.own import own_paths
@@ -24,17 +25,22 @@ class Decision:
         sent: whether it would travel.
         rule: what decided, for example ``built-in rule `.git/``` or ```.offloadignore` line 4: `*.tmp```.
         decided_at: the path that the rule is about: this one, or a directory above it.
+        exists: whether there is such a file or directory.
     """
 
     path: bytes
     sent: bool
     rule: str
     decided_at: bytes
+    exists: bool = True
 
     def __str__(self) -> str:
-        name, above = os.fsdecode(self.path), os.fsdecode(self.decided_at)
-        where = "" if self.decided_at == self.path else f", which decides about {above}"
-        return f"{name} is {'sent' if self.sent else 'not sent'}: {self.rule}{where}."
+        """In words, after the name: ``not sent: built-in rule `.git/`, which decides about .git``."""
+        verdict = ("" if self.sent else "not ") + "sent"
+        if not self.exists:
+            verdict = f"not there; it would {'' if self.sent else 'not '}be sent"
+        where = "" if self.decided_at == self.path else f", which decides about {shown(self.decided_at)}"
+        return f"{verdict}: {shown(self.rule)}{where}"
 
 
 def explain(root: str | Path, path: str | Path, *, own: Iterable[Path] = ()) -> Decision:
@@ -47,32 +53,50 @@ def explain(root: str | Path, path: str | Path, *, own: Iterable[Path] = ()) -> 
 
     Raises:
         UsageError: ``path`` lies outside of ``root``, or ``root`` is one of Offload's own directories.
+        SnapshotUnreadableError: what decides can't be read.
     """
+    try:
+        return _decide(root, path, own)
+    except OSError as error:
+        raise SnapshotUnreadableError(
+            f"{shown(error.filename)} can't be read: {error.strerror}.",
+            next_step="Make it readable (chmod u+r).",
+        ) from error
+
+
+def _decide(root: str | Path, path: str | Path, own: Iterable[Path]) -> Decision:
     real = os.path.realpath(os.fsencode(root))
     relative = _relative(real, os.fsencode(path))
     rules = Rules.of(real, own_paths(real, own))
-    rule = ""
+    if not relative:
+        return Decision(b".", sent=True, rule="it is the working directory", decided_at=b".")
+    rule, exists = "", os.path.lexists(os.path.join(real, relative))
     for at in [*parents(relative), relative]:
         is_directory = _is_directory(real, at, asked=os.fsencode(path) if at == relative else b"/")
         out, rule = rules.leaves_out(at, is_directory=is_directory)
         if out:
-            return Decision(relative, sent=False, rule=rule, decided_at=at)
+            return Decision(relative, sent=False, rule=rule, decided_at=at, exists=exists)
         if reason := _reason(real, at, is_last=at == relative):
-            return Decision(relative, sent=False, rule=reason, decided_at=at)
+            return Decision(relative, sent=False, rule=reason, decided_at=at, exists=exists)
         if is_directory and at != relative:
             rules = rules.enter(at)
-    return Decision(relative, sent=True, rule=rule or "no rule leaves it out", decided_at=relative)
+    rule = rule or "no rule leaves it out"
+    return Decision(relative, sent=True, rule=rule, decided_at=relative, exists=exists)
 
 
 def _relative(root: bytes, path: bytes) -> bytes:
     inside = root.rstrip(b"/") + b"/"
     whole = os.path.normpath(os.path.join(root, path))
+    if whole == root:
+        return b""
     if not whole.startswith(inside):
+        if os.path.realpath(whole) == root:
+            return b""
         # Perhaps it is spelled through a link to the root. Its last part stays: a link is sent as a link.
         whole = os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))
     if not whole.startswith(inside):
         raise UsageError(
-            f"{os.fsdecode(path)} lies outside of the working directory {os.fsdecode(root)}.",
+            f"{shown(path)} lies outside of the working directory {shown(root)}.",
             next_step="Name a file or directory below it.",
         )
     return whole[len(inside) :]

@@ -6,6 +6,7 @@ import os
 from typing import Final
 
 from offload.errors import SnapshotTooLargeError
+from offload.model.file_names import shown
 from offload.model.manifest import parents
 from offload.model.resources import format_size
 from offload.snapshot.walk import Tree
@@ -27,7 +28,7 @@ def check_size(tree: Tree, limit: int | None) -> None:
     if limit is None or total <= limit:
         return
     largest = _largest(tree)
-    named = ", ".join(f"{os.fsdecode(path)} ({format_size(size)})" for path, size in largest)
+    named = ", ".join(f"{shown(path)} ({format_size(size)})" for path, size in largest)
     raise SnapshotTooLargeError(
         f"The working directory holds {format_size(total)}; at most {format_size(limit)} are sent."
         f" Largest: {named}.",

@@ -2,10 +2,11 @@
 
 Offload's own directories always are (:mod:`~offload.snapshot.own`). Beyond them there are two sources, and
 nothing else: a short built-in list of what can be made again and never is the analysis (version control,
-virtual environments, package libraries, caches), and ``.offloadignore`` files in gitignore syntax, in any
-directory. ``.gitignore`` is not consulted, because data files are often in it. As in git, the last matching
-line wins, a deeper file wins over a higher one, all of them win over the built-in list (``!renv/library/``
-sends the library), and nothing below a directory that is left out can come back.
+virtual environments, package libraries, caches, results that didn't come home whole), and ``.offloadignore``
+files in gitignore syntax, in any directory. ``.gitignore`` is not consulted, because data files are often in
+it. As in git, the last matching line wins, a deeper file wins over a higher one, all of them win over the
+built-in list (``!renv/library/`` sends the library), and nothing below a directory that is left out can come
+back.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
 
-from offload.snapshot.own import OWN_RULE
+from offload.errors import UsageError
+from offload.model.file_names import shown
+from offload.snapshot.own import OWN_RULE, UNFINISHED_RULE, is_unfinished
 from offload.snapshot.patterns import Pattern, parse_patterns
 
 IGNORE_FILE: Final = b".offloadignore"
@@ -48,6 +51,8 @@ def built_in_rule(root: bytes, path: bytes, *, is_directory: bool) -> str:
     """The built-in rule that leaves ``path`` (relative to ``root``) out, or the empty string."""
     above, _, name = path.rpartition(b"/")
     if not is_directory:
+        if is_unfinished(name):
+            return UNFINISHED_RULE
         return f"built-in rule `{os.fsdecode(name)}`" if name in BUILT_IN_FILES else ""
     if name in BUILT_IN_DIRECTORIES:
         return f"built-in rule `{os.fsdecode(name)}/`"
@@ -94,7 +99,8 @@ class Rules:
         """The rules in a directory (relative to the root) directly below the one of these.
 
         Raises:
-            OSError: its ``.offloadignore`` can't be read.
+            UsageError: its ``.offloadignore`` is a directory.
+            OSError: it can't be read.
         """
         base = directory + b"/" if directory else b""
         level = _read_level(self.root, base)
@@ -135,3 +141,8 @@ def _read_level(root: bytes, base: bytes) -> _Level | None:
             return _Level(base, parse_patterns(file.read()))
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except IsADirectoryError as error:
+        raise UsageError(
+            f"{shown(base + IGNORE_FILE)} is a directory; the rules have to be in a file.",
+            next_step="Rename it, or remove it.",
+        ) from error

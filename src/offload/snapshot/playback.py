@@ -13,16 +13,18 @@ import contextlib
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from offload.errors import DiskFullError, OffloadError, PlaybackError, is_disk_full
 from offload.model.blobs import BlobSource
+from offload.model.file_names import shown
 from offload.model.manifest import Manifest
 from offload.model.resources import format_size
 from offload.snapshot.home import Home
-from offload.snapshot.playing import PlaybackReport, Playing
+from offload.snapshot.playing import Playing
+from offload.snapshot.report import PlaybackReport
 
 __all__ = ["PlaybackReport", "play_back"]
 
@@ -44,7 +46,7 @@ def play_back(
 
     Raises:
         DiskFullError: there is no space left; says what is missing. What came until then is whole.
-        PlaybackError: the directory can't be written.
+        PlaybackError: the directory can't be written, or something below it; the other results are there.
         BlobMissingError: the source lacks a result's content.
         BlobCorruptError: content isn't what its digest names.
     """
@@ -57,9 +59,11 @@ def play_back(
             for entry in results.entries:
                 playing.plan(entry)
             playing.write(source)
-            return playing.report
     except OSError as error:
         raise _explained(error, target, playing, label) from error
+    if playing.refused:
+        raise _incomplete(playing.refused, len(results.entries), target, label)
+    return playing.report
 
 
 @contextlib.contextmanager
@@ -78,15 +82,32 @@ def _alone(root: bytes, lock_dir: Path) -> Iterator[None]:
 def _explained(error: OSError, target: Path, playing: Playing | None, label: str) -> OffloadError:
     if not is_disk_full(error):
         return PlaybackError(
-            f"Results can't be written to {target}: {error.strerror}.",
+            f"Results can't be written to {_where(error, target)}: {error.strerror}.",
             next_step=f"Bring them elsewhere: offload collect {label} --to DIR",
         )
     missing = playing.missing() if playing else []
     names = [os.fsdecode(entry.path) for entry in missing]
     size = format_size(sum(entry.size for entry in missing))
-    named = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
     return DiskFullError(
-        f"There is no space left in {target}; {len(names)} results ({size}) are missing: {named}.",
+        f"There is no space left in {target}; {len(names)} results ({size}) are missing: {_some(names)}.",
         next_step=f"Nothing is lost: free space, then run offload collect {label}",
         details={"missing": names},
     )
+
+
+def _incomplete(refused: Mapping[bytes, str], results: int, target: Path, label: str) -> PlaybackError:
+    names = [f"{os.fsdecode(path)} ({reason})" for path, reason in sorted(refused.items())]
+    return PlaybackError(
+        f"{len(names)} of {results} results can't be written in {target}: {_some(names)}.",
+        next_step=f"Nothing is lost: let them be written, then run offload collect {label}\n"
+        f"Or bring all of them elsewhere: offload collect {label} --to DIR",
+        details={"missing": [os.fsdecode(path) for path in sorted(refused)]},
+    )
+
+
+def _where(error: OSError, target: Path) -> str:
+    return shown(error.filename or str(target))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(shown, names[:_NAMED])) + (", …" if len(names) > _NAMED else "")

@@ -7,39 +7,24 @@ the content. Nothing is believed for long: just before a file gets its name, wha
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import os
 import stat
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
-from offload.errors import BlobMissingError
+from offload.errors import BlobMissingError, is_disk_full
 from offload.model.blobs import Blob, BlobSource
 from offload.model.manifest import MODE_BITS, Entry, Kind, Manifest
 from offload.snapshot.checkout import sized
 from offload.snapshot.fingerprint import Fingerprint, fingerprint_of
 from offload.snapshot.home import Home, beside_names
+from offload.snapshot.own import unfinished_name
+from offload.snapshot.report import PlaybackReport
 from offload.snapshot.writing import copy_file, rename_new, write_file
 
 _NEW_DIRECTORY: Final = 0o755
-
-
-@dataclass(slots=True)
-class PlaybackReport:
-    """What came home; paths are relative to the target, as bytes.
-
-    Attributes:
-        new: weren't there before.
-        changed: were as they had been sent, and are now as the task left them.
-        same: were there already as the task left them.
-        beside: stayed as they are at home, and where the result is instead.
-    """
-
-    new: list[bytes] = field(default_factory=list)
-    changed: list[bytes] = field(default_factory=list)
-    same: list[bytes] = field(default_factory=list)
-    beside: list[tuple[bytes, bytes]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +42,12 @@ class _Write:
 
 
 class Playing:
-    """One play back. Planning makes directories and links; writing brings the files."""
+    """One play back. Planning makes directories and links; writing brings the files.
+
+    Attributes:
+        report: what came home.
+        refused: results that can't be where they belong, and the system's word why.
+    """
 
     def __init__(self, results: Manifest, snapshot: Manifest, home: Home, label: str) -> None:
         self.report = PlaybackReport()
@@ -70,6 +60,7 @@ class Playing:
         both = (*snapshot.entries, *results.entries)
         self._wanted = {entry.path: entry.mode for entry in both if entry.kind is Kind.DIRECTORY}
         self._modes: dict[bytes, int] = {}
+        self.refused: dict[bytes, str] = {}
 
     def missing(self) -> list[Entry]:
         """Planned files that aren't written yet."""
@@ -77,6 +68,10 @@ class Playing:
 
     def plan(self, entry: Entry) -> None:
         """Decide where a result goes."""
+        with self._unless_refused(entry.path):
+            self._plan(entry)
+
+    def _plan(self, entry: Entry) -> None:
         if entry.kind is Kind.DIRECTORY:
             self._plan_directory(entry)
             return
@@ -96,17 +91,35 @@ class Playing:
 
     def write(self, source: BlobSource) -> None:
         """Bring the content of the planned files, then set modes."""
-        if self._waiting:
-            for blob in source.fetch(list(self._waiting)):
-                self._write_blob(blob, self._waiting[blob.digest])
-                del self._waiting[blob.digest]
-        if self._waiting:
-            raise BlobMissingError(
-                f"The content of {len(self._waiting)} results didn't come.",
-                details={"digests": list(self._waiting)},
-            )
+        while self._waiting:
+            self._bring(source)
         for place in sorted(self._modes, reverse=True):
-            os.chmod(self._home.path(place), self._modes[place])
+            with self._unless_refused(place):
+                os.chmod(self._home.path(place), self._modes[place])
+
+    def _bring(self, source: BlobSource) -> None:
+        """Write each content once; what is still waiting then has to be brought again."""
+        lacking = set(self._waiting)
+        for blob in source.fetch(list(self._waiting)):
+            lacking.discard(blob.digest)
+            if others := self._write_blob(blob, self._waiting[blob.digest]):
+                self._waiting[blob.digest] = others
+            else:
+                del self._waiting[blob.digest]
+        if lacking:
+            raise BlobMissingError(
+                f"The content of {len(lacking)} results didn't come.", details={"digests": sorted(lacking)}
+            )
+
+    @contextlib.contextmanager
+    def _unless_refused(self, path: bytes) -> Iterator[None]:
+        """Note what the system refuses, and go on with the other results; a full disk refuses them all."""
+        try:
+            yield
+        except OSError as error:
+            if is_disk_full(error):
+                raise
+            self.refused[path] = error.strerror or str(error)
 
     def _plan_directory(self, entry: Entry) -> None:
         place = self._directory(entry.path)
@@ -176,21 +189,39 @@ class Playing:
         os.symlink(write.entry.target, temporary)
         self._finish(write, temporary)
 
-    def _write_blob(self, blob: Blob, writes: list[_Write]) -> None:
-        temporaries = [self._temporary(write.place) for write in writes]
-        write_file(temporaries[0], sized(blob, writes[0].entry.size), stat.S_IRUSR | stat.S_IWUSR)
-        for temporary in temporaries[1:]:
-            copy_file(temporaries[0], temporary)
-        for write, temporary in zip(writes, temporaries, strict=True):
+    def _write_blob(self, blob: Blob, writes: list[_Write]) -> list[_Write]:
+        """Write a content to all its places; gives those that weren't tried, as the first was refused."""
+        first, *others = writes
+        temporary = self._temporary(first.place)
+        with self._unless_refused(first.entry.path):
+            write_file(temporary, sized(blob, first.entry.size), stat.S_IRUSR | stat.S_IWUSR)
+        if first.entry.path in self.refused:
+            return others
+        try:
+            for other in others:
+                with self._unless_refused(other.entry.path):
+                    self._copy(temporary, other)
+            with self._unless_refused(first.entry.path):
+                os.chmod(temporary, first.entry.mode)
+                self._finish(first, temporary)
+        finally:
+            _remove(temporary)
+        return []
+
+    def _copy(self, source: bytes, write: _Write) -> None:
+        temporary = self._temporary(write.place)
+        copy_file(source, temporary)
+        try:
             os.chmod(temporary, write.entry.mode)
             self._finish(write, temporary)
+        except BaseException:
+            _remove(temporary)
+            raise
 
     def _temporary(self, place: bytes) -> bytes:
         """A free name in the same directory; always the same, so that what a crash left is removed."""
-        name = f".offload-{self._label}-{hashlib.sha256(place).hexdigest()[:12]}"
-        path = os.path.join(os.path.dirname(self._home.path(place)), name.encode())
-        with contextlib.suppress(OSError):
-            os.unlink(path)
+        path = os.path.join(os.path.dirname(self._home.path(place)), unfinished_name(place, self._label))
+        _remove(path)
         return path
 
     def _finish(self, write: _Write, temporary: bytes) -> None:
@@ -209,6 +240,11 @@ class Playing:
             self.report.changed.append(write.place)
             return
         self._finish(replace(write, replaces=None), temporary)
+
+
+def _remove(temporary: bytes) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(temporary)
 
 
 def _content(entry: Entry) -> tuple[Kind, str, bytes]:

@@ -15,6 +15,7 @@ from typing import Final
 
 from offload.errors import FileChangedError, SnapshotTooLargeError, SnapshotUnreadableError
 from offload.model.blobs import BlobSink
+from offload.model.file_names import shown
 from offload.model.manifest import MODE_BITS, Entry, Kind, Manifest, digest_of
 from offload.model.resources import format_size
 from offload.snapshot.fingerprint import fingerprint_of
@@ -71,7 +72,7 @@ def send_selection(
         sink.put_manifest(digest_of(data), data)
         return entries, digest_of(data)
     raise FileChangedError(
-        f"{os.fsdecode(changed)} kept changing while it was read.",
+        f"{shown(changed)} kept changing while it was read.",
         next_step="Wait until nothing writes to it.",
     )
 

@@ -21,6 +21,7 @@ from typing import Final
 
 from offload.errors import BlobMissingError, FileChangedError, SnapshotUnreadableError
 from offload.model.blobs import BlobSink
+from offload.model.file_names import shown
 from offload.model.manifest import Entry, Kind, Manifest, digest_of
 from offload.snapshot.fingerprint import settled
 from offload.snapshot.guard import DEFAULT_LIMIT, check_size
@@ -77,7 +78,7 @@ def take_snapshot(
     Raises:
         UsageError: ``root`` is one of Offload's own directories.
         SnapshotUnreadableError: files or directories can't be read; all of them are named.
-        LinkLeavesRootError: symbolic links lead out; all of them are named.
+        LinkLeavesRootError: symbolic links lead out; all of them are in its details.
         SnapshotTooLargeError: it holds more than ``limit``.
         FileChangedError: files kept changing.
         LauncherUnreachableError: the launcher went away; calling again sends only the rest.
@@ -100,7 +101,7 @@ def take_snapshot(
         files = sum(entry.kind is Kind.FILE for entry in manifest.entries)
         return Snapshot(manifest, digest, files, taking.bytes_sent, tree.notices)
     raise FileChangedError(
-        f"{os.fsdecode(changed)} kept changing while the working directory was read.",
+        f"{shown(changed)} kept changing while the working directory was read.",
         next_step="Wait until nothing writes to it, or name it in .offloadignore.",
         details={"path": os.fsdecode(changed)},
     )

@@ -16,10 +16,13 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from offload.errors import LinkLeavesRootError
+from offload.model.file_names import shown
 from offload.model.manifest import MODE_BITS, Kind
 from offload.snapshot.fingerprint import Fingerprint, fingerprint_of
-from offload.snapshot.ignore import ResultRules, Rules
+from offload.snapshot.ignore import IGNORE_FILE, ResultRules, Rules
 
+_NAMED: Final = 10
+"""Links that an error names, at most."""
 _NOTHING: Final = Fingerprint(0, 0, 0, 0)
 SPECIAL: Final = {
     stat.S_IFIFO: "pipe",
@@ -66,7 +69,8 @@ def walk(root: bytes, own: frozenset[bytes] = frozenset()) -> Tree:
     """What of ``root``, a path without links, is sent; ``own`` are Offload's own directories in it.
 
     Raises:
-        LinkLeavesRootError: links lead out; all of them are named.
+        LinkLeavesRootError: links lead out; all of them are in its details.
+        UsageError: an ``.offloadignore`` is a directory.
     """
     found = _walk(root, Rules(root, own))
     if found.leaving:
@@ -95,6 +99,10 @@ def _walk(root: bytes, rules: Rules | ResultRules) -> _Found:
         directory, above = waiting.pop()
         try:
             rules = above.enter(directory)
+        except OSError:
+            found.unreadable.append(_locked(root, directory))
+            continue
+        try:
             entries = list(os.scandir(os.path.join(root, directory)))
         except FileNotFoundError:
             continue  # removed since it was listed; whoever needs one moment in time walks twice
@@ -103,6 +111,13 @@ def _walk(root: bytes, rules: Rules | ResultRules) -> _Found:
             continue
         waiting.extend([(path, rules) for path in _take(root, directory, entries, rules, found)])
     return found
+
+
+def _locked(root: bytes, directory: bytes) -> bytes:
+    """What can't be read when the rules of a directory can't: all of it, or just their file."""
+    if os.access(os.path.join(root, directory), os.R_OK | os.X_OK):
+        return os.path.join(directory, IGNORE_FILE)
+    return directory or b"."
 
 
 def _take(
@@ -123,6 +138,9 @@ def _take(
             _record(root, path, entry.stat(follow_symlinks=False), found)
         except FileNotFoundError:
             continue
+        except OSError:  # in /proc, for one, not every link may be read
+            found.unreadable.append(path)
+            continue
         if is_directory:
             yield path
 
@@ -141,7 +159,7 @@ def _record(root: bytes, path: bytes, status: os.stat_result, found: _Found) -> 
             (found.nodes if inside else found.leaving).append(node)
         case special:
             found.notices.append(
-                f"{os.fsdecode(path)} is a {SPECIAL.get(special, 'special file')} and was left out."
+                f"{shown(path)} is a {SPECIAL.get(special, 'special file')} and was left out."
             )
 
 
@@ -161,8 +179,9 @@ def link_target(root: bytes, path: bytes) -> bytes | None:
 def _leaving(nodes: list[Node]) -> LinkLeavesRootError:
     links = [f"{os.fsdecode(node.path)} -> {os.fsdecode(node.target)}" for node in sorted(nodes)]
     many = f"{len(links)} symbolic links lead" if len(links) > 1 else "A symbolic link leads"
+    more = f" and {len(links) - _NAMED} more" if len(links) > _NAMED else ""
     return LinkLeavesRootError(
-        f"{many} out of the working directory: {', '.join(links)}",
+        f"{many} out of the working directory: {', '.join(map(shown, links[:_NAMED]))}{more}",
         next_step=(
             "Put a copy in its place. Or name it in .offloadignore, and let the script use the absolute path"
             " of what it leads to, if the cluster sees that path; `local` does."

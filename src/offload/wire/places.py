@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from offload.errors import OffloadError
+from offload.errors import OffloadError, UsageError
 from offload.wire.http import unix_address
 
 _SOCKET_PATH_LIMIT: Final = 100
@@ -76,6 +76,20 @@ def find_places(env: Mapping[str, str] | None = None) -> Places:
         cache=Path(env.get("XDG_CACHE_HOME") or user / ".cache") / "offload",
         config=Path(env.get("XDG_CONFIG_HOME") or user / ".config") / "offload/config.toml",
     )
+
+
+def current_directory() -> Path:
+    """Where the person stands.
+
+    Raises:
+        UsageError: that directory was removed meanwhile.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise UsageError(
+            "The directory that you stand in was removed.", next_step="Go to one that is there: cd DIR"
+        ) from error
 
 
 def private_directory(path: Path, refusal: type[OffloadError]) -> None:

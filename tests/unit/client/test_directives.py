@@ -13,6 +13,17 @@ def test_every_comment_marker_is_understood(mark):
     assert found == [Directive(2, "cpus", "4"), Directive(2, "memory", "8Gi")]
 
 
+@pytest.mark.parametrize("word", ["Offload", "OFFLOAD"])
+def test_capitals_make_no_difference(word):
+    assert list(directives_of([f"# {word}: cpus=4"])) == [Directive(1, "cpus", "4")]
+
+
+def test_a_byte_order_mark_hides_nothing(tmp_path):
+    script = tmp_path / "a.R"
+    script.write_bytes(b"\xef\xbb\xbf# offload: cpus=2\r\n# offload: memory=1Gi\r\n")
+    assert read_directives(script) == [Directive(1, "cpus", "2"), Directive(2, "memory", "1Gi")]
+
+
 def test_values_may_be_quoted_and_hold_an_equals_sign():
     found = list(directives_of(["""# offload: name="my job" env='X=a b'"""]))
     assert found == [Directive(1, "name", "my job"), Directive(1, "env", "X=a b")]

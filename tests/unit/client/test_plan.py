@@ -31,6 +31,24 @@ def test_a_script_runs_in_the_directory_where_the_person_stands(project):
     assert plan.settings.cpus == 2
 
 
+def test_what_a_script_says_twice_is_a_mistake_that_names_both_lines(project):
+    lines = ("cpus=2 cpus=3", "env=A=1 env=B=1 mount=m over=a over=b", "env=A=2 mount=m:/x bogus=1 bogus=1")
+    (project / "fit.R").write_text("".join(f"# offload: {line}\n" for line in lines))
+    with pytest.raises(UsageError) as caught:
+        make_plan(["fit.R"])
+    assert caught.value.sentence.splitlines() == [
+        "Line 1 of fit.R: cpus is given in line 1 already.",
+        "Line 3 of fit.R: env A is given in line 2 already.",
+        "Line 3 of fit.R: mount m is given in line 2 already.",
+        "Line 3 of fit.R: 'bogus' can't be asked for.",
+        "Line 3 of fit.R: 'bogus' can't be asked for.",
+    ]
+
+
+def test_the_command_line_says_once_more_what_a_script_says(project):
+    assert make_plan(["fit.R"], options=[("cpus", "3"), ("cpus", "4")]).settings.cpus == 4
+
+
 def test_with_a_root_above_the_command_starts_in_the_same_place_below_it(project, monkeypatch):
     monkeypatch.chdir(project / "src")
     plan = make_plan(["prepare.py"], root=project)

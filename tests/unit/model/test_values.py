@@ -47,6 +47,16 @@ def test_sizes_of_files_are_short():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("4", "4Gi"), ("0.5", "0.5Gi"), ("1.5", "1.5Gi"), ("500", "500Mi"), (" 64000 ", "64000Mi")],
+)
+def test_a_forgotten_unit_is_told_with_the_one_that_was_meant(text, meant):
+    with pytest.raises(errors.UsageError, match="has no unit") as caught:
+        parse_memory(text)
+    assert caught.value.next_step == f"Did you mean {meant}?"
+
+
 @pytest.mark.parametrize("text", ["", "4X", "-1Gi", "Gi", "0", "4 4Gi", "1e9", "nan", "i", "4i"])
 def test_what_is_no_memory_is_refused_with_examples(text):
     with pytest.raises(errors.UsageError) as caught:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from fakes.trees import Link, describe, make, trees
 from offload.errors import UsageError
+from offload.model.file_names import shown
 from offload.model.manifest import Kind
 from offload.snapshot.explain import explain
 from offload.snapshot.own import own_paths
@@ -36,6 +37,7 @@ BUILT_IN = {
     ".Rproj.user/1": "built-in rule `.Rproj.user/`",
     "nb/.ipynb_checkpoints/n.ipynb": "built-in rule `.ipynb_checkpoints/`",
     ".DS_Store": "built-in rule `.DS_Store`",
+    "out/.offload-k7m2q9x-0123456789ab": "built-in rule: a result that didn't come home whole",
 }
 
 
@@ -63,7 +65,7 @@ def test_offloads_own_directories_are_left_out_whatever_is_written(tmp_path):
     found = {node.path for node in walk(root, own_paths(root, own)).nodes}
     assert found == {b".offloadignore", b"sub", b"sub/.off", b"through"}
     assert str(explain(tmp_path, ".off/cache/a", own=own)) == (
-        ".off/cache/a is not sent: built-in rule: Offload keeps its own data there, which decides about .off."
+        "not sent: built-in rule: Offload keeps its own data there, which decides about .off"
     )
 
 
@@ -88,15 +90,17 @@ def test_explain_names_the_file_the_line_and_the_directory_that_decide(tmp_path)
         },
     )
     decisions = {
-        "raw/x/y.csv": "raw/x/y.csv is not sent: `.offloadignore` line 3: `raw/`, which decides about raw.",
-        "y.tmp": "y.tmp is not sent: `.offloadignore` line 4: `*.tmp`.",
-        "keep.tmp": "keep.tmp is sent: `.offloadignore` line 5: `!keep.tmp`.",
-        "sub/local": "sub/local is not sent: `sub/.offloadignore` line 1: `/local`.",
-        "sub/y.tmp": "sub/y.tmp is sent: `sub/.offloadignore` line 2: `!*.tmp`.",
-        "not/there.csv": "not/there.csv is sent: no rule leaves it out.",
+        "raw/x/y.csv": "not sent: `.offloadignore` line 3: `raw/`, which decides about raw",
+        "y.tmp": "not there; it would not be sent: `.offloadignore` line 4: `*.tmp`",
+        "keep.tmp": "sent: `.offloadignore` line 5: `!keep.tmp`",
+        "sub/local": "not sent: `sub/.offloadignore` line 1: `/local`",
+        "sub/y.tmp": "sent: `sub/.offloadignore` line 2: `!*.tmp`",
+        "not/there.csv": "not there; it would be sent: no rule leaves it out",
+        ".": "sent: it is the working directory",
     }
     assert {path: str(explain(tmp_path, path)) for path in decisions} == decisions
     assert str(explain(tmp_path, tmp_path / "sub" / "y.tmp")) == decisions["sub/y.tmp"]
+    assert str(explain(tmp_path, tmp_path)) == decisions["."]
 
 
 def test_a_line_can_bring_back_what_the_built_in_list_leaves_out(tmp_path):
@@ -108,21 +112,36 @@ def test_a_line_can_bring_back_what_the_built_in_list_leaves_out(tmp_path):
 
 
 def test_explain_says_what_can_not_be_sent_whatever_the_rules(tmp_path):
-    make(tmp_path, {"d": {"x": b""}, "in": Link(b"d"), "out": Link(b"/etc")})
+    make(tmp_path, {"d": {"x": b""}, "in": Link(b"d"), "out": Link(b"/etc"), "self": Link(b".")})
     os.mkfifo(tmp_path / "pipe")
     decisions = {
-        "pipe": "pipe is not sent: it is a pipe.",
-        "in": "in is sent: no rule leaves it out.",
-        "in/x": "in/x is not sent: it is a symbolic link, which is sent as a link, which decides about in.",
-        "out": "out is not sent: it is a symbolic link out of the working directory, which is refused.",
+        "pipe": "not sent: it is a pipe",
+        "in": "sent: no rule leaves it out",
+        "in/x": "not sent: it is a symbolic link, which is sent as a link, which decides about in",
+        "self": "sent: no rule leaves it out",
+        "out": "not sent: it is a symbolic link out of the working directory, which is refused",
     }
     assert {path: str(explain(tmp_path, path)) for path in decisions} == decisions
 
 
 def test_a_path_outside_of_the_directory_is_refused(tmp_path):
-    for path in ("..", "/etc/passwd", "a/../../b", "."):
+    for path in ("..", "/etc/passwd", "a/../../b"):
         with pytest.raises(UsageError, match="outside of the working directory"):
             explain(tmp_path, path)
+
+
+def test_rules_that_are_a_directory_are_a_mistake_whoever_asks(tmp_path):
+    make(tmp_path, {"sub": {".offloadignore": {}, "x": b""}})
+    for ask in (sent, lambda root: explain(root, "sub/x")):
+        with pytest.raises(UsageError, match=r"^sub/\.offloadignore is a directory"):
+            ask(tmp_path)
+
+
+def test_a_name_that_steers_a_terminal_is_shown_as_an_escape(tmp_path):
+    make(tmp_path, {b".offloadignore": b"*.\x1bJ\n", b"a\r\n.\x1bJ": b""})
+    decision = explain(tmp_path, os.fsdecode(b"a\r\n.\x1bJ"))
+    assert str(decision) == r"not sent: `.offloadignore` line 1: `*.\x1bJ`"
+    assert shown("über\x9b1m\udcff\u202e.csv") == r"über\x9b1m\xff\u202e.csv"
 
 
 def test_the_last_matching_line_decides_about_a_directory_too(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 import tempfile
@@ -337,9 +338,46 @@ def test_a_directory_that_can_not_be_written_is_told_with_the_way_out():
         done = run_unprivileged(UNWRITABLE, case.root, case.home)
         case.home.chmod(0o755)
         assert done.stdout == (
-            f"Results can't be written to {case.home}: Permission denied.|"
-            "Bring them elsewhere: offload collect k7m2q9x --to DIR\n"
+            f"1 of 1 results can't be written in {case.home}: x (Permission denied).|"
+            "Nothing is lost: let them be written, then run offload collect k7m2q9x\n"
+            "Or bring all of them elsewhere: offload collect k7m2q9x --to DIR\n"
         ), done.stderr
+
+
+def test_what_can_not_be_written_keeps_no_other_result_from_coming_home():
+    with tempfile.TemporaryDirectory() as directory:
+        case = Case(Path(directory), {"sub": {}})
+        results = {"again": b"s", "res": b"r", "ro": {"e": b"e"}, "sub": {"s": b"s", "deep": {"d": b"d"}}}
+        make(case.work, results)
+        (case.work / "ro").chmod(0o555)
+        (case.root / "results").write_bytes(case.results().encode())
+        subprocess.run(["chmod", "-R", "a+rwX", directory], check=True)
+        (case.home / "sub").chmod(0o555)
+        done = run_unprivileged(UNWRITABLE, case.root, case.home)
+        assert done.stdout.splitlines()[0] == (
+            f"3 of 7 results can't be written in {case.home}: sub/deep (Permission denied), "
+            "sub/deep/d (Permission denied), sub/s (Permission denied).|"
+            "Nothing is lost: let them be written, then run offload collect k7m2q9x"
+        ), done.stderr
+        there = describe(case.home)
+        assert {path: there[path][1] for path in (b"again", b"res", b"ro/e")} == {
+            b"again": b"s", b"res": b"r", b"ro/e": b"e",
+        }  # fmt: skip
+        assert stat.S_IMODE((case.home / "ro").stat().st_mode) == 0o555
+        assert set(there) == {b"again", b"res", b"ro", b"ro/e", b"sub"}
+
+
+@pytest.mark.parametrize("refused", ["a", "z"])
+def test_a_content_reaches_its_other_places_when_one_is_refused(refused):
+    with tempfile.TemporaryDirectory() as directory:
+        case = Case(Path(directory), {refused: {}})
+        make(case.work, {refused: {"x": b"same"}, "m": b"same", "n": b"same"})
+        (case.root / "results").write_bytes(case.results().encode())
+        subprocess.run(["chmod", "-R", "a+rwX", directory], check=True)
+        (case.home / refused).chmod(0o555)
+        done = run_unprivileged(UNWRITABLE, case.root, case.home)
+        assert f"1 of 3 results can't be written in {case.home}: {refused}/x" in done.stdout, done.stderr
+        assert set(describe(case.home)) == {b"m", b"n", refused.encode()}
 
 
 FULL = """

@@ -243,6 +243,15 @@ def test_links_out_of_the_directory_are_refused_all_at_once(take, tmp_path):
     assert "mount" not in caught.value.next_step
 
 
+def test_of_many_links_that_lead_out_the_first_ones_are_named(take, tmp_path):
+    make(tmp_path / "home", {f"link{number:02}": Link(b"/etc") for number in range(12)})
+    with pytest.raises(
+        LinkLeavesRootError, match=r"^12 symbolic links .* link09 -> /etc and 2 more$"
+    ) as caught:
+        take(tmp_path / "home")
+    assert len(caught.value.details["links"]) == 12
+
+
 def test_a_link_into_the_directory_is_kept_in_its_relative_form(take, tmp_path):
     home = tmp_path / "home"
     make(
@@ -288,13 +297,26 @@ def test_everything_that_can_not_be_read_is_named_at_once():
         root = Path(directory)
         make(
             root / "home",
-            {"ok": b"1", "secret": b"2", "sub": {"too": b"3", "open": b""}, "closed": {"x": b""}},
+            {
+                "ok": b"1",
+                "secret": b"2",
+                "sub": {"too": b"3", "open": b""},
+                "closed": {"x": b""},
+                "ruled": {".offloadignore": b""},
+            },
         )
-        for path, mode in {"home/secret": 0, "home/sub/too": 0, "home/closed": 0, ".": 0o777}.items():
-            (root / path).chmod(mode)
+        for path in ("secret", "sub/too", "closed", "ruled/.offloadignore"):
+            (root / "home" / path).chmod(0)
+        root.chmod(0o777)
         done = run_unprivileged(UNREADABLE, directory)
         (root / "home/closed").chmod(0o700)
-    assert done.stdout == "['closed', 'secret', 'sub/too'] 2\n", done.stderr
+    assert done.stdout == "['closed', 'ruled/.offloadignore', 'secret', 'sub/too'] 2\n", done.stderr
+
+
+def test_a_link_that_may_not_be_read_is_named_like_a_file():
+    # The system keeps these links of somebody else's process to itself.
+    done = run_unprivileged("from offload.snapshot.walk import walk; print(walk(b'/proc/1').unreadable)")
+    assert "b'cwd'" in done.stdout, done.stderr
 
 
 def test_a_directory_that_is_too_large_is_refused_with_its_largest_parts(take, tmp_path):
