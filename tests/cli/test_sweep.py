@@ -251,6 +251,12 @@ def test_a_table_has_what_tasks_found_beside_what_made_them_differ(here):
     wrong = here.offload("table", job, "--csv", "--where", "sqare>1")
     assert (wrong.returncode, wrong.stdout) == (2, b"")
     assert "Did you mean square?" in wrong.stderr.decode()
+    taken = ("wall<1h", "peak_memory>1Mi", "state=='succeeded'", "square<10")
+    met = here.text("table", job, "--csv", *(word for one in taken for word in ("--where", one)))
+    assert [line.split(",")[0] for line in met.splitlines()[1:]] == ["1", "3"]
+    unlike = here.offload("table", job, "--where", "square>2s")
+    assert (unlike.returncode, unlike.stdout) == (2, b"")
+    assert "square holds numbers, and '2s' is none." in unlike.stderr.decode()
 
 
 def test_a_job_that_fails_fast_ends_what_runs_and_begins_no_more(here):

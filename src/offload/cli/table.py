@@ -52,7 +52,8 @@ _UNSHOWN: Final = ("started", "ended", "cpu", "memory_limit")
     "conditions",
     multiple=True,
     metavar="CONDITION",
-    help="Only rows that meet it: 'state==failed', 'lr<0.1'; with ==, !=, <, <=, >, >=. Repeatable.",
+    help="Only rows that meet it: 'state==failed', 'lr<0.1', 'wall>2m', 'peak_memory>8Gi'; "
+    "with ==, !=, <, <=, >, >=. Repeatable.",
 )
 def table_command(
     *, job_id: str, as_csv: bool, parquet: Path | None, as_json: bool, conditions: tuple[str, ...]
@@ -71,17 +72,17 @@ def table_command(
         job = api.job(job_id)
         names = job.spec.parameters.names if job.spec.parameters else ()
         with progress(Terminal(), f"{job_id} reading its tasks"):
-            found = TaskTable(api.tasks(job_id), names)
+            found = TaskTable(api.tasks(job_id), names, wanted)
     with found:
         if parquet is not None:
-            count = write_parquet(parquet, found.columns, lambda: found.rows(wanted))
+            count = write_parquet(parquet, found.columns, found.rows)
             click.echo(f"{parquet}: {number_of(count, 'row')}")
         elif as_csv:
-            _print_csv(found.columns, found.rows(wanted))
+            _print_csv(found.columns, found.rows())
         elif as_json:
-            _print_json(found.rows(wanted))
+            _print_json(found.rows())
         else:
-            _print_text(job_id, found.columns, found.rows(wanted))
+            _print_text(job_id, found.columns, found.rows())
 
 
 def _print_csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
