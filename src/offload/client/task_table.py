@@ -16,6 +16,7 @@ from offload.client.conditions import Condition, Fit
 from offload.wire.api import TaskView
 from offload.wire.codec import decode, encode
 
+_PREFIX: Final = "result."
 _IN_MEMORY: Final = 1 << 20
 """Bytes of rows that need no file."""
 
@@ -56,7 +57,7 @@ class TaskTable:
         """Keep the rows that meet the conditions; the keys of all results."""
         found: dict[str, None] = {}
         for task in tasks:
-            results = {f"result.{key}" if key in own else key: value for key, value in (task.result or {}).items()}
+            results = {_column_of(key, own): value for key, value in (task.result or {}).items()}
             found |= dict.fromkeys(results)
             row = {**_row_of(task), **results}
             fit.see(row)
@@ -78,6 +79,14 @@ class TaskTable:
         empty = dict.fromkeys(self.columns)
         for line in self._rows:
             yield empty | decode(line, dict)
+
+
+def _column_of(key: str, own: Collection[str]) -> str:
+    """The column of a result's key, which no other key has."""
+    name = key
+    while name.startswith(_PREFIX):
+        name = name.removeprefix(_PREFIX)
+    return _PREFIX + key if name in own else key
 
 
 def _row_of(task: TaskView) -> dict[str, Any]:

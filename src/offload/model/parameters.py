@@ -20,7 +20,7 @@ from typing import Final
 ENV_PREFIX: Final = "OFFLOAD_PARAM_"
 RESERVED: Final = (
     *("job", "task", "tasks", "attempt", "attempts", "state", "reason", "sentence", "exit_status"),
-    *("started", "ended", "wall", "cpu", "peak_memory"),
+    *("started", "ended", "wall", "cpu", "peak_memory", "memory_limit"),
 )
 """What results and tables already call by these names."""
 MAX_NAME: Final = 100

@@ -73,6 +73,21 @@ def test_columns_are_those_of_all_tasks_and_a_task_without_one_has_an_empty_cell
         assert [row["task"] for row in table.rows()] == [3]
 
 
+def test_no_two_keys_of_results_become_one_column():
+    result = {"state": 1, "result.state": 2, "result.result.state": 3, "result.loss": 4, "loss": 5}
+    with TaskTable([TaskView(index=1, state=State.SUCCEEDED, result=result)]) as table:
+        (row,) = table.rows()
+    assert row["state"] == "succeeded"
+    found = {name: row[name] for name in table.columns[-5:]}
+    assert found == {
+        "result.state": 1,
+        "result.result.state": 2,
+        "result.result.result.state": 3,
+        "result.loss": 4,
+        "loss": 5,
+    }
+
+
 def test_conditions_that_do_not_fit_are_refused_once_all_rows_are_seen():
     tasks = [TaskView(index=index, state=State.SUCCEEDED, result={"loss": index}) for index in range(3)]
     with pytest.raises(UsageError, match="'loss<low': loss holds numbers, and 'low' is none"):
