@@ -33,13 +33,15 @@ class Collected:
         task: its index.
         target: the directory that it was played back into.
         size: bytes of all result files.
-        report: which files are new, changed, the same, or lie beside one that was edited at home.
+        report: which files are new, changed, the same, or lie beside one that is kept.
+        edited: of those that are kept, which were sent with the job and changed since.
     """
 
     task: int
     target: Path
     size: int
     report: PlaybackReport
+    edited: frozenset[bytes] = frozenset()
 
 
 def collect(api: Api, job: JobView, *, to: Path | None = None) -> list[Collected]:
@@ -104,7 +106,18 @@ def _play_back_all(
             target = _target(job, task, home, elsewhere=elsewhere)
             locks = find_places().cache / "locks"
             report = play_back(results, before, blobs, target, label=job.id, lock_dir=locks)
-            yield Collected(task=task.index, target=target, size=results.size, report=report)
+            yield Collected(
+                task=task.index,
+                target=target,
+                size=results.size,
+                report=report,
+                edited=_edited(report, before),
+            )
+
+
+def _edited(report: PlaybackReport, before: Manifest) -> frozenset[bytes]:
+    kept = {path for path, _ in report.beside}
+    return frozenset(entry.path for entry in before.entries if entry.path in kept) if kept else frozenset()
 
 
 def _target(job: JobView, task: TaskView, home: Path, *, elsewhere: bool) -> Path:
