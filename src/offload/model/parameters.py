@@ -155,6 +155,17 @@ def mentioned(text: str) -> list[str]:
     return [match[2] for match in _MENTION.finditer(text) if match[2]]
 
 
+def pieces(text: str) -> list[str]:
+    """``text`` in turns as it stands and as a name that it mentions; it begins and ends as it stands."""
+    found, at = [""], 0
+    for match in _MENTION.finditer(text):
+        found[-1] += text[at : match.start()] + (f"{{{match[1]}}}" if match[1] else "")
+        found += [match[2], ""] if match[2] else []
+        at = match.end()
+    found[-1] += text[at:]
+    return found
+
+
 def uses_any(command: Iterable[str], names: Iterable[str]) -> bool:
     """Whether any argument mentions any of the parameters, as ``{name}`` or by its variable."""
     known, words = set(names), list(command)
