@@ -125,6 +125,22 @@ def test_logs_of_one_task_are_its_bytes_alone(shared):
     assert done.returncode == 2
 
 
+def test_a_job_of_many_tasks_is_shown_by_its_first_ones_and_printed_whole(guest):
+    job = guest.text("run", "-d", "--array", "1-2100", "--max-running", "1", "--", "sleep", "60").strip()
+    guest.text("cancel", job)
+    guest.offload("wait", job)
+    shown = guest.text("table", job).splitlines()
+    assert (len(shown), shown[-1]) == (102, f"… and 2,000 more: offload table {job} --csv")
+    chosen = guest.text("table", job, "--where", "task>1000").splitlines()
+    assert chosen[1].split()[0] == "1001"
+    assert (len(chosen), chosen[-1]) == (102, f"… and 1,000 more: offload table {job} --csv")
+    (line,) = guest.text("status", "--json", job).splitlines()
+    status = json.loads(line)
+    assert list(status) == ["job", "tasks", "usage"]
+    assert [task["index"] for task in status["tasks"]] == list(range(1, 2101))
+    assert [row["task"] for row in json.loads(guest.text("table", "--json", job))] == list(range(1, 2101))
+
+
 def test_collecting_twice_changes_nothing(guest, ended):
     assert guest.text("collect", ended) == "came home (5 bytes): 1 new file: made.txt\n"
     assert guest.text("collect", ended) == "Everything was here already.\n"

@@ -33,6 +33,7 @@ class TaskTable:
         columns: ``task``, the parameters, how it went and what it used (times in seconds since the epoch,
             durations in seconds, memory in bytes; of the last attempt), then the keys of all results. A key
             whose name is taken is ``result.NAME``.
+        count: how many rows there are.
 
     Raises:
         UsageError: a condition is about a column that isn't there, or compares one with what it can't hold.
@@ -41,6 +42,7 @@ class TaskTable:
     def __init__(
         self, tasks: Iterable[TaskView], parameters: Sequence[str] = (), conditions: Sequence[Condition] = ()
     ) -> None:
+        self.count = 0
         own = (*INDEX, *parameters, *FATE)
         fit = Fit(conditions)
         self._rows = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  closed at the end
@@ -63,6 +65,7 @@ class TaskTable:
             fit.see(row)
             if all(condition.holds(row) for condition in conditions):
                 self._rows.write(encode(row) + b"\n")
+                self.count += 1
         return found
 
     def __enter__(self) -> Self:

@@ -12,7 +12,7 @@ Every value is text. A task sees ``OFFLOAD_PARAM_<NAME>``, and its arguments wit
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Final
@@ -108,11 +108,17 @@ class Parameters:
 
     def values_of(self, position: int) -> dict[str, str]:
         """The values of a grid at a position from 0; computed, whatever its size."""
-        values: list[str] = []
-        for axis in reversed(self.grid):
-            position, number = divmod(position, len(axis))
-            values.append(axis.value(number))
-        return dict(zip(self.names, reversed(values), strict=True))
+        return next(self.values_at([position]))
+
+    def values_at(self, positions: Iterable[int]) -> Iterator[dict[str, str]]:
+        """The same of many positions."""
+        names, axes = self.names, [(axis, len(axis)) for axis in reversed(self.grid)]
+        for position in positions:
+            left, values = position, list[str]()
+            for axis, length in axes:
+                left, number = divmod(left, length)
+                values.append(axis.value(number))
+            yield dict(zip(names, reversed(values), strict=True))
 
     def command_of(self, command: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:
         """The argv of the task with these values."""
