@@ -88,6 +88,12 @@ def test_a_place_for_results_that_would_mix_tasks_is_refused(service):
     error = caught(lambda: submit(service, "1-5", GRID, results="../out"))
     assert "below the working directory" in error.sentence
     assert "would mix the files of different tasks" in error.sentence
+    grid = Parameters(grid=(Axis(name="s", ranges=((11, 1, -1),)),))
+    error = caught(lambda: submit(service, "1-11", grid, results="out/{task}{s}"))
+    assert "would put the files of tasks 1 and 11 into out/111" in error.sentence
+    unsound = Parameters(grid=(Axis(name="s"), Axis(name="t", values=("1",))))
+    error = caught(lambda: submit(service, "1", unsound, results="out/{task}{s}"))
+    assert "have no values" in error.sentence
 
 
 def test_a_field_that_is_not_there_names_those_that_are(service):

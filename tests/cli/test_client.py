@@ -59,6 +59,24 @@ def test_the_same_key_submits_one_job(api, shell):
     list(follow_events(api, job.id))
 
 
+def test_tasks_are_asked_for_in_pages_and_no_more_of_them_than_are_wanted(api, shell, monkeypatch):
+    job = shell.text("run", "-d", "--array", "1-2100", "--max-running", "1", "--", "sleep", "60").strip()
+    shell.text("cancel", job)
+    asked, request = [], api.request
+
+    def noted(method, path, body=None):
+        asked.append(path.partition("?")[2])
+        return request(method, path, body)
+
+    monkeypatch.setattr(api, "request", noted)
+    assert [task.index for task in api.tasks(job)] == list(range(1, 2101))
+    assert asked == ["limit=1000", "after=1000&limit=1000", "after=2000&limit=1000"]
+    asked.clear()
+    assert [task.index for task in api.tasks(job, limit=3)] == [1, 2, 3]
+    assert [task.index for task in api.tasks(job, limit=1001)] == list(range(1, 1002))
+    assert asked == ["limit=3", "limit=1000", "after=1000&limit=1"]
+
+
 def test_an_unchanged_directory_is_sent_once(api, shell):
     shell.write("data.csv", "1,2,3\n" * 1000)
     plan = make_plan(["true"], is_command=True)

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from fakes.person import wait_until
 from fakes.shell import COMMAND
 from offload.wire.api import ClusterView, JobPage, JobView, TaskView
 from offload.wire.codec import convert, decode
@@ -87,7 +88,30 @@ def everything(shared) -> str:
 def test_logs_keep_the_streams_apart(shared, looked_at):
     done = shared.offload("logs", looked_at)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"out\n", b"err\n")
-    assert shared.offload("logs", "--attempt", "2", looked_at).stdout == b""
+    assert shared.text("logs", "--attempt", "1", looked_at) == "out\n"
+
+
+@pytest.mark.parametrize("words", [(), ("--task", "1"), ("-f",), ("-f", "--task", "1")])
+def test_an_attempt_that_there_was_not_is_an_error_with_those_there_were(shared, looked_at, words):
+    done = shared.offload("logs", *words, "--attempt", "9", looked_at)
+    assert (done.returncode, done.stdout) == (2, b"")
+    who = "Task 1 of job" if "--task" in words else "Job"
+    assert f"{who} {looked_at} has no attempt 9.\n  Its attempts are 1." in done.stderr.decode()
+
+
+def test_an_attempt_that_may_still_begin_and_one_that_printed_nothing_are_no_errors(guest):
+    job = guest.text("run", "-d", "--cpus", everything(guest), "--", "sleep", "60").strip()
+    waiting = guest.text("run", "-d", "--cpus", everything(guest), "--", "true").strip()
+    assert guest.text("logs", "--attempt", "1", waiting) == ""
+    assert guest.text("logs", "--attempt", "9", waiting) == ""
+    guest.text("cancel", waiting)
+    assert guest.offload("wait", waiting).returncode == 130
+    never = guest.offload("logs", "--attempt", "1", waiting)
+    assert (never.returncode, b"It ended before any began." in never.stderr) == (2, True)
+    wait_until(lambda: json.loads(guest.text("status", "--json", job))["job"]["state"] == "running")
+    guest.text("cancel", job)
+    assert guest.offload("wait", job).returncode == 130
+    assert guest.text("logs", "--attempt", "1", job) == ""
 
 
 def test_logs_of_one_task_are_its_bytes_alone(shared):
@@ -99,6 +123,22 @@ def test_logs_of_one_task_are_its_bytes_alone(shared):
     assert sorted(shared.text("logs", job_id).split()) == ["3", "4", "5"]
     done = shared.offload("logs", "--task", "9", job_id)
     assert done.returncode == 2
+
+
+def test_a_job_of_many_tasks_is_shown_by_its_first_ones_and_printed_whole(guest):
+    job = guest.text("run", "-d", "--array", "1-2100", "--max-running", "1", "--", "sleep", "60").strip()
+    guest.text("cancel", job)
+    guest.offload("wait", job)
+    shown = guest.text("table", job).splitlines()
+    assert (len(shown), shown[-1]) == (102, f"… and 2,000 more: offload table {job} --csv")
+    chosen = guest.text("table", job, "--where", "task>1000").splitlines()
+    assert chosen[1].split()[0] == "1001"
+    assert (len(chosen), chosen[-1]) == (102, f"… and 1,000 more: offload table {job} --csv")
+    (line,) = guest.text("status", "--json", job).splitlines()
+    status = json.loads(line)
+    assert list(status) == ["job", "tasks", "usage"]
+    assert [task["index"] for task in status["tasks"]] == list(range(1, 2101))
+    assert [row["task"] for row in json.loads(guest.text("table", "--json", job))] == list(range(1, 2101))
 
 
 def test_collecting_twice_changes_nothing(guest, ended):

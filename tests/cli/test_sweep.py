@@ -152,6 +152,25 @@ def test_results_come_home_where_the_pattern_says_one_folder_a_task(here):
     assert "not sent" in shown
 
 
+def test_the_results_of_the_job_before_are_kept_and_said_to_have_been_there(here):
+    here.write("make.sh", "echo $OFFLOAD_JOB > made.txt; echo same > same.txt\n")
+    words = ("run", "--grid", "s=1:2", "--results", "o/{s}", "make.sh")
+    assert here.offload(*words).returncode == 0
+    again = here.offload(*words)
+    assert again.returncode == 0
+    for task in (1, 2):
+        (name,) = (path.name for path in here.here.glob(f"o/{task}/made.from-*.txt"))
+        said = f"kept your o/{task}/made.txt, which was there already; the job's is o/{task}/{name}\n"
+        assert said in again.stderr.decode()
+    assert "meanwhile" not in again.stderr.decode()
+
+
+def test_a_place_for_results_that_two_tasks_would_share_is_refused_before_anything_is_sent(here):
+    done = here.offload("run", "--grid", "s=11:1:-1", "--results", "out/{task}{s}", "--", "true")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert "the files of tasks 1 and 11 into out/111; write 'out/{task}/{s}'." in done.stderr.decode()
+
+
 def test_what_some_tasks_made_is_collected_while_others_run(here, tmp_path):
     go = tmp_path / "go"
     here.write(
@@ -263,6 +282,12 @@ def test_a_table_has_what_tasks_found_beside_what_made_them_differ(here):
     wrong = here.offload("table", job, "--csv", "--where", "sqare>1")
     assert (wrong.returncode, wrong.stdout) == (2, b"")
     assert "Did you mean square?" in wrong.stderr.decode()
+    taken = ("wall<1h", "peak_memory>1Mi", "state=='succeeded'", "square<10")
+    met = here.text("table", job, "--csv", *(word for one in taken for word in ("--where", one)))
+    assert [line.split(",")[0] for line in met.splitlines()[1:]] == ["1", "3"]
+    unlike = here.offload("table", job, "--where", "square>2s")
+    assert (unlike.returncode, unlike.stdout) == (2, b"")
+    assert "square holds numbers, and '2s' is none." in unlike.stderr.decode()
 
 
 def test_a_job_that_fails_fast_ends_what_runs_and_begins_no_more(here):

@@ -66,8 +66,8 @@ def collect_command(*, job_id: str, to: Path | None, as_json: bool) -> None:
     """Bring a job's results home.
 
     New and changed files go where the job came from; those of an array's task N into results/ID/N/ there,
-    or DIR/N/. A file that was also edited meanwhile is kept, and the job's lands beside it under a name
-    that says so. Collecting twice changes nothing.
+    or DIR/N/. A file that was edited meanwhile, or is in the way, is kept, and the job's lands beside it
+    under a name that says so. Collecting twice changes nothing.
     """
     terminal = Terminal()
     with connect() as api:

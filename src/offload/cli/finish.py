@@ -73,7 +73,7 @@ def say_failure(job: JobView, terminal: Terminal) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Lines on what came home; ``beside`` are those about files that were edited at home meanwhile."""
+    """Lines on what came home; ``beside`` are those about files that were in the way and are kept."""
 
     lines: tuple[str, ...]
     beside: tuple[str, ...]
@@ -83,11 +83,7 @@ def summarise(job: JobView, collected: Sequence[Collected]) -> Summary:
     """What came home of a job, in a few lines."""
     new = [_name(job, item, path) for item in collected for path in item.report.new]
     changed = [_name(job, item, path) for item in collected for path in item.report.changed]
-    beside = tuple(
-        f"kept your {_name(job, item, path)}, which changed meanwhile; the job's is {_name(job, item, other)}"
-        for item in collected
-        for path, other in item.report.beside
-    )
+    beside = tuple(_kept(job, item, path, other) for item in collected for path, other in item.report.beside)
     parts = [
         f"{number_of(len(names), word + ' file')}: {_some(names)}"
         for names, word in ((new, "new"), (changed, "changed"))
@@ -96,6 +92,11 @@ def summarise(job: JobView, collected: Sequence[Collected]) -> Summary:
     total = sum(item.size for item in collected)
     lines = [f"came home ({format_size(total)}): {'; '.join(parts)}"] if parts else []
     return Summary((*lines, *beside), beside)
+
+
+def _kept(job: JobView, item: Collected, path: bytes, other: bytes) -> str:
+    why = "changed meanwhile" if path in item.edited else "was there already"
+    return f"kept your {_name(job, item, path)}, which {why}; the job's is {_name(job, item, other)}"
 
 
 def _name(job: JobView, item: Collected, path: bytes) -> str:

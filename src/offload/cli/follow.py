@@ -50,8 +50,10 @@ def show_output(
     attempt: int | None = None,
     follow: bool = True,
     at_rest: GoesOn | None = None,
-) -> None:
+) -> bool:
     """Write what the job printed to this process's stdout and stderr; with ``follow`` until it has ended.
+
+    Returns whether there was anything.
 
     Args:
         api: the launcher.
@@ -64,13 +66,16 @@ def show_output(
     """
     lines = WholeLines(prefix=terminal.out_is_terminal) if job.spec.is_array and task is None else None
     again = Again(api, job, terminal) if follow and attempt is None else None
+    shown = False
     for frame in follow_logs(api, job.id, task=task, follow=follow, at_rest=at_rest):
         if again:
             again.note(frame)
         if attempt in (None, frame.attempt):
             _show(frame, terminal, lines)
+            shown = True
     for stream, data in lines.rest() if lines else ():
         terminal.write(_DESCRIPTORS[stream], data)
+    return shown
 
 
 def _show(frame: Frame, terminal: Terminal, lines: WholeLines | None) -> None:

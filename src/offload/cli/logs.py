@@ -9,7 +9,9 @@ from offload.cli.command import Command
 from offload.cli.follow import show_output, status_line
 from offload.cli.shared import connect, job_argument, quiet_option
 from offload.cli.terminal import STDERR, Terminal, is_terminal
-from offload.errors import PAUSED
+from offload.client.api import Api
+from offload.errors import PAUSED, UsageError
+from offload.model.array import Array
 
 
 @click.command(
@@ -40,10 +42,28 @@ def logs_command(*, job_id: str, follow: bool, quiet: bool, task: int | None, at
         job = api.job(job_id)
         if task is not None:
             api.task(job_id, task)
-        if not follow:
-            show_output(api, job, terminal, task=task, attempt=attempt, follow=False)
-            return 0
         at_rest = AtRest(api, terminal)
-        with status_line(api, job, terminal):
-            show_output(api, job, terminal, task=task, attempt=attempt, at_rest=at_rest)
+        if follow:
+            with status_line(api, job, terminal):
+                shown = show_output(api, job, terminal, task=task, attempt=attempt, at_rest=at_rest)
+        else:
+            shown = show_output(api, job, terminal, task=task, attempt=attempt, follow=False)
+        if attempt is not None and not shown and not at_rest.left:
+            _demand_attempt(api, job_id, task, attempt)
     return PAUSED if at_rest.left else 0
+
+
+def _demand_attempt(api: Api, job: str, task: int | None, attempt: int) -> None:
+    """Raise a ``UsageError`` unless there was such an attempt, or the first one may still begin."""
+    numbers, may_begin = set[int](), False
+    for one in api.tasks(job) if task is None else (api.task(job, task),):
+        numbers |= {tried.number for tried in one.attempts}
+        may_begin = may_begin or not one.state.is_terminal
+        if attempt in numbers:
+            return
+    if numbers or not may_begin:
+        who = f"Job {job}" if task is None else f"Task {task} of job {job}"
+        raise UsageError(
+            f"{who} has no attempt {attempt}.",
+            next_step=f"Its attempts are {Array.of(numbers)}." if numbers else "It ended before any began.",
+        )

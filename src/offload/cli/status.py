@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import sys
 import time
-from collections.abc import Callable, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 from urllib.parse import unquote
 
@@ -34,7 +34,7 @@ from offload.model.spec import Spec
 from offload.model.states import State
 from offload.model.usage import Spread, Usage
 from offload.wire.api import AttemptView, EventView, JobView, TaskView
-from offload.wire.codec import convert
+from offload.wire.codec import convert, encode
 
 _SHOWN: Final = 50
 """Tasks that the table lists; ``--json`` lists all."""
@@ -72,9 +72,9 @@ def status_command(*, job_id: str, as_json: bool) -> None:
     with connect() as api:
         job = api.job(job_id)
         if as_json:
-            print_json({"job": job, "tasks": list(api.tasks(job_id)), "usage": api.usage(job_id)})
+            _print_json(job, api.tasks(job_id), api.usage(job_id))
             return
-        tasks = list(islice(api.tasks(job_id), _SHOWN))
+        tasks = list(api.tasks(job_id, limit=_SHOWN))
         usage = api.usage(job_id) if job.ended else None
     now = time.time()
     click.echo(f"{job.id}  {job.spec.name}  {state_word(stand_of(job))}")
@@ -83,6 +83,15 @@ def status_command(*, job_id: str, as_json: bool) -> None:
     click.echo("\n" + _attempts_table(job, tasks, now))
     if job.counts.total > len(tasks):
         click.echo(f"  … and {job.counts.total - len(tasks)} more tasks: offload status {job.id} --json")
+
+
+def _print_json(job: JobView, tasks: Iterable[TaskView], usage: Usage | None) -> None:
+    """One line, as :func:`print_json` has it, but of more tasks than memory should hold at a time."""
+    write = sys.stdout.buffer.write
+    write(b'{"job":' + encode(job) + b',"tasks":[')
+    for number, task in enumerate(tasks):
+        write((b"," if number else b"") + encode(task))
+    write(b'],"usage":' + encode(usage) + b"}\n")
 
 
 def _facts(job: JobView, now: float) -> list[tuple[str, str]]:
@@ -204,7 +213,7 @@ def why_command(*, job_id: str, as_json: bool) -> None:
     """
     with connect() as api:
         job = api.job(job_id)
-        failed = next(iter(api.tasks(job_id, state="failed")), None) if job.counts.failed else None
+        failed = next(api.tasks(job_id, state="failed", limit=1), None) if job.counts.failed else None
         history = past_events(api, job_id, [*_TROUBLES, *_STEPS])
     sentence = explain(job, failed, time.time())
     if as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -52,36 +52,39 @@ _UNSHOWN: Final = ("started", "ended", "cpu", "memory_limit")
     "conditions",
     multiple=True,
     metavar="CONDITION",
-    help="Only rows that meet it: 'state==failed', 'lr<0.1'; with ==, !=, <, <=, >, >=. Repeatable.",
+    help="Only rows that meet it: 'state==failed', 'lr<0.1', 'wall>2m', 'peak_memory>8Gi'; "
+    "with ==, !=, <, <=, >, >=. Repeatable.",
 )
 def table_command(
     *, job_id: str, as_csv: bool, parquet: Path | None, as_json: bool, conditions: tuple[str, ...]
 ) -> None:
     """Show a job's tasks as a table: parameters, state, use, results.
 
-    What a task writes to $OFFLOAD_RESULT, a JSON object, becomes columns. Times are seconds since the epoch,
-    durations seconds, memory bytes.
+    What a task writes to $OFFLOAD_RESULT, a JSON object, becomes columns. The first 100 rows are shown; CSV,
+    JSON and Parquet have all, with times in seconds since the epoch, durations in seconds, memory in bytes.
     """
     if as_csv + as_json + (parquet is not None) > 1:
         raise UsageError(
             "--csv, --json and --parquet are forms of one output.", next_step="Choose one of them."
         )
     wanted = parse_conditions(conditions)
+    # Whatever follows the rows that are shown is only counted, and the job has counted its tasks.
+    is_start = not (as_csv or as_json or parquet or wanted)
     with connect() as api:
         job = api.job(job_id)
         names = job.spec.parameters.names if job.spec.parameters else ()
         with progress(Terminal(), f"{job_id} reading its tasks"):
-            found = TaskTable(api.tasks(job_id), names)
+            found = TaskTable(api.tasks(job_id, limit=_SHOWN if is_start else None), names, wanted)
     with found:
         if parquet is not None:
-            count = write_parquet(parquet, found.columns, lambda: found.rows(wanted))
+            count = write_parquet(parquet, found.columns, found.rows)
             click.echo(f"{parquet}: {number_of(count, 'row')}")
         elif as_csv:
-            _print_csv(found.columns, found.rows(wanted))
+            _print_csv(found.columns, found.rows())
         elif as_json:
-            _print_json(found.rows(wanted))
+            _print_json(found.rows())
         else:
-            _print_text(job_id, found.columns, found.rows(wanted))
+            _print_text(job_id, found, job.counts.total if is_start else found.count)
 
 
 def _print_csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
@@ -94,19 +97,19 @@ def _print_csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
 def _print_json(rows: Iterable[dict[str, Any]]) -> None:
     begun = False
     for row in rows:
-        click.echo(("," if begun else "[") + encode(row).decode())
+        sys.stdout.buffer.write((b"," if begun else b"[") + encode(row) + b"\n")
         begun = True
-    click.echo("]" if begun else "[]")
+    sys.stdout.buffer.write(b"]\n" if begun else b"[]\n")
 
 
-def _print_text(job: str, columns: Sequence[str], rows: Iterator[dict[str, Any]]) -> None:
-    shown = list(islice(rows, _SHOWN))
-    if not shown:
+def _print_text(job: str, found: TaskTable, count: int) -> None:
+    if not found.count:
         click.echo("No task is like that.")
         return
-    names = [name for name in columns if name not in _UNSHOWN]
-    click.echo(table(names, [[_words(name, row[name]) for name in names] for row in shown]))
-    if more := sum(1 for _ in rows):
+    names = [name for name in found.columns if name not in _UNSHOWN]
+    shown = [[_words(name, row[name]) for name in names] for row in islice(found.rows(), _SHOWN)]
+    click.echo(table(names, shown))
+    if more := count - len(shown):
         click.echo(f"… and {more:,} more: offload table {job} --csv")
 
 

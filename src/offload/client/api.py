@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 from offload.client.launcher import Endpoint, ensure_running, find_endpoint
 from offload.errors import JobNotFoundError, LauncherUnreachableError, TaskNotFoundError
+from offload.model.array import MAX_TASKS
 from offload.model.diagnosis import Diagnosis
 from offload.model.spec import Spec
 from offload.model.usage import Usage
@@ -36,7 +37,8 @@ from offload.wire.version import VERSION, VERSION_HEADER
 T = TypeVar("T")
 _REVIVALS = 3
 """How often one call may find the launcher gone."""
-_PAGE = 500
+_PAGE = 1000
+"""Tasks that are asked for at a time, which is as many as there may be."""
 _NO_INDEX = 1 << 31
 """From here on nothing is the index of a task."""
 _LONGEST = 200
@@ -87,16 +89,23 @@ class Api:
         """One job; raises ``JobNotFoundError`` with near ids."""
         return self._get(job_path(job), JobView)
 
-    def tasks(self, job: str, *, state: str | None = None, results: bool = False) -> Iterator[TaskView]:
-        """The tasks of a job in index order, page by page; with ``results`` those that made files."""
+    def tasks(
+        self, job: str, *, state: str | None = None, results: bool = False, limit: int | None = None
+    ) -> Iterator[TaskView]:
+        """The tasks of a job in index order, page by page, at most ``limit``.
+
+        ``results`` leaves out those that made no files.
+        """
         after: int | None = None
-        while True:
-            query = {"state": state, "results": "true" if results else None, "after": after, "limit": _PAGE}
+        left = MAX_TASKS if limit is None else limit
+        chosen = {"state": state, "results": "true" if results else None}
+        while left > 0:
+            query = {**chosen, "after": after, "limit": min(left, _PAGE)}
             page = self._get(job_path(job, "/tasks"), TaskPage, query)
             yield from page.tasks
             if page.next is None:
                 return
-            after = page.next
+            after, left = page.next, left - len(page.tasks)
 
     def task(self, job: str, index: int) -> TaskView:
         """One task of a job; raises ``TaskNotFoundError``."""

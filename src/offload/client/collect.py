@@ -33,13 +33,15 @@ class Collected:
         task: its index.
         target: the directory that it was played back into.
         size: bytes of all result files.
-        report: which files are new, changed, the same, or lie beside one that was edited at home.
+        report: which files are new, changed, the same, or lie beside one that is kept.
+        edited: of those that are kept, which were sent with the job and changed since.
     """
 
     task: int
     target: Path
     size: int
     report: PlaybackReport
+    edited: frozenset[bytes] = frozenset()
 
 
 def collect(api: Api, job: JobView, *, to: Path | None = None) -> list[Collected]:
@@ -120,7 +122,9 @@ def _play_back(blobs: HttpBlobs, job: JobView, task: TaskView, before: Manifest,
     results = decode_manifest(blobs.get_manifest(str(task.results)))
     locks = find_places().cache / "locks"
     report = play_back(results, before, blobs, target, label=job.id, lock_dir=locks)
-    return Collected(task=task.index, target=target, size=results.size, report=report)
+    return Collected(
+        task=task.index, target=target, size=results.size, report=report, edited=_edited(report, before)
+    )
 
 
 def _together(refused: list[PlaybackError], tasks: int) -> PlaybackError:
@@ -132,6 +136,11 @@ def _together(refused: list[PlaybackError], tasks: int) -> PlaybackError:
         f"{first.sentence} And {len(others)} more of {tasks} tasks have results that can't be written.",
         next_step=first.next_step,
     )
+
+
+def _edited(report: PlaybackReport, before: Manifest) -> frozenset[bytes]:
+    kept = {path for path, _ in report.beside}
+    return frozenset(entry.path for entry in before.entries if entry.path in kept) if kept else frozenset()
 
 
 def _target(job: JobView, task: TaskView, home: Path, *, elsewhere: bool) -> Path:

@@ -16,6 +16,7 @@ from offload.client.settings import COMMAND_LINE, Settings
 from offload.client.tables import TableFile, look_at
 from offload.client.words import is_text
 from offload.errors import UsageError
+from offload.model.apart import mixing_mistakes
 from offload.model.array import MAX_TASKS, Array
 from offload.model.parameters import Parameters, Table, mentioned, uses_any
 from offload.model.placement import pattern_mistakes
@@ -81,6 +82,8 @@ def vary(
     if settings.results is not None and not mistakes:
         unique = variation is not None and variation.source == "grid"
         wrong = pattern_mistakes(settings.results, names, is_array=is_array, unique=unique)
+        if variation is not None and not wrong:
+            wrong = mixing_mistakes(settings.results, variation.parameters, variation.array)
         mistakes += [UsageError(f"--results: {sentence}") for sentence in wrong]
     if mistakes:
         raise together(mistakes)

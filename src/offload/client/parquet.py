@@ -1,7 +1,9 @@
 """Rows as a Parquet file, with columns of one type each: what Parquet needs and JSON doesn't promise.
 
-A column of whole numbers, of numbers, of yes and no, or else of text; what is neither (a list, an object,
-mixed types) is written as JSON text. ``pyarrow`` is large and asked for only here and where tables are read.
+The columns that every table has are always of the same type, and parameters are text, so that the tables of
+two jobs fit together. Of what tasks found, a column is of whole numbers, of numbers, of yes and no, or else
+of text; what is neither (a list, an object, mixed types) is written as JSON text. ``pyarrow`` is large and
+asked for only here and where tables are read.
 """
 
 from __future__ import annotations
@@ -11,17 +13,25 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from offload.client.columns import BUILT_IN, Kind
 from offload.errors import UsageError
 from offload.wire.codec import text_of
 
 _GROUP: Final = 10_000
 """Rows that are in memory at a time."""
 _LARGEST: Final = (1 << 63) - 1
+_BUILT_IN: Final = {
+    Kind.TEXT: "text",
+    Kind.COUNT: "int",
+    Kind.MOMENT: "float",
+    Kind.DURATION: "float",
+    Kind.SIZE: "int",
+}
 INSTALL: Final = "Install it where Offload is installed (pip install pyarrow), or use CSV."
 
 
 def write_parquet(path: Path, columns: Sequence[str], rows: Callable[[], Iterable[dict[str, Any]]]) -> int:
-    """Write rows to a file; how many there were.
+    """Write rows of a table of tasks to a file; how many there were.
 
     Args:
         path: the file, which is replaced.
@@ -52,12 +62,14 @@ def write_parquet(path: Path, columns: Sequence[str], rows: Callable[[], Iterabl
 
 
 def _kinds(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> dict[str, str]:
-    kinds = dict.fromkeys(columns, "")
-    for row in rows:
-        for name in columns:
+    """The kind of each column; only those that not every table has are looked at."""
+    known = {name: _BUILT_IN[BUILT_IN[name]] for name in columns if name in BUILT_IN}
+    found = {name: "" for name in columns if name not in known}
+    for row in rows if found else ():
+        for name, kind in found.items():
             if row[name] is not None:
-                kinds[name] = _both(kinds[name], _kind(row[name]))
-    return kinds
+                found[name] = _both(kind, _kind(row[name]))
+    return known | found
 
 
 def _kind(value: Any) -> str:

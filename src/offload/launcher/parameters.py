@@ -54,7 +54,8 @@ class TaskParameters:
 
     async def _filled(self, parameters: Parameters, tasks: tuple[TaskView, ...]) -> tuple[TaskView, ...]:
         if parameters.table is None:
-            return tuple(replace(task, parameters=parameters.values_of(task.index - 1)) for task in tasks)
+            values = parameters.values_at(task.index - 1 for task in tasks)
+            return tuple(map(_with, tasks, values))
         async with self._reading:  # a reader is for one thread
             try:
                 reader = await self._reader(parameters.table)
@@ -72,4 +73,8 @@ class TaskParameters:
 
 
 def _read(reader: TableReader, table: Table, tasks: tuple[TaskView, ...]) -> tuple[TaskView, ...]:
-    return tuple(replace(task, parameters=table.values_of(reader.row(task.index - 1))) for task in tasks)
+    return tuple(_with(task, table.values_of(reader.row(task.index - 1))) for task in tasks)
+
+
+def _with(task: TaskView, values: dict[str, str]) -> TaskView:
+    return replace(task, parameters=values)

@@ -4,6 +4,7 @@ queue.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -14,6 +15,7 @@ from offload.launcher.clock import Clock
 from offload.launcher.clusters import Clusters
 from offload.launcher.content import Content
 from offload.launcher.hub import Hub
+from offload.model.apart import mixing_mistakes
 from offload.model.array import MAX_TASKS, Array, parse_array
 from offload.model.manifest import is_digest
 from offload.model.parameters import Parameters, is_sound, name_mistakes
@@ -53,7 +55,7 @@ class Submissions:
             UsageError: what is asked isn't valid, can't be had on the cluster, or names no cluster.
             BlobMissingError: the snapshot or the standard input isn't with the launcher.
         """
-        check(submission)
+        await asyncio.to_thread(check, submission)
         if known := await self._store.run(jobs.submitted_before, submission.key):
             return known, False
         spec = await self._clusters.admit(submission.spec, user)
@@ -74,7 +76,7 @@ class Submissions:
         Raises:
             UsageError: it would be refused.
         """
-        check(submission)
+        await asyncio.to_thread(check, submission)
         return await self._clusters.admit(submission.spec, user)
 
     async def rerun(self, job: str, again: Rerun, key: str, user: str) -> tuple[JobView, bool]:
@@ -173,15 +175,15 @@ def _about_spec(spec: Spec) -> Iterator[str]:
 
 def _about_parameters(spec: Spec) -> Iterator[str]:
     parameters = spec.parameters
-    if parameters is not None:
-        yield from _about_tasks(spec, parameters)
+    mistakes = list(_about_tasks(spec, parameters)) if parameters else []
+    yield from mistakes
     if spec.results is not None:
         names = parameters.names if parameters else ()
         unique = parameters is not None and parameters.table is None
-        yield from (
-            f"The place of results isn't valid: {sentence}"
-            for sentence in pattern_mistakes(spec.results, names, is_array=spec.is_array, unique=unique)
-        )
+        wrong = pattern_mistakes(spec.results, names, is_array=spec.is_array, unique=unique)
+        if parameters and not wrong and not mistakes:
+            wrong = mixing_mistakes(spec.results, parameters, spec.array)
+        yield from (f"The place of results isn't valid: {sentence}" for sentence in wrong)
 
 
 def _about_tasks(spec: Spec, parameters: Parameters) -> Iterator[str]:

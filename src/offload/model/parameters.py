@@ -12,7 +12,7 @@ Every value is text. A task sees ``OFFLOAD_PARAM_<NAME>``, and its arguments wit
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Final
@@ -20,7 +20,7 @@ from typing import Final
 ENV_PREFIX: Final = "OFFLOAD_PARAM_"
 RESERVED: Final = (
     *("job", "task", "tasks", "attempt", "attempts", "state", "reason", "sentence", "exit_status"),
-    *("started", "ended", "wall", "cpu", "peak_memory"),
+    *("started", "ended", "wall", "cpu", "peak_memory", "memory_limit"),
 )
 """What results and tables already call by these names."""
 MAX_NAME: Final = 100
@@ -108,11 +108,17 @@ class Parameters:
 
     def values_of(self, position: int) -> dict[str, str]:
         """The values of a grid at a position from 0; computed, whatever its size."""
-        values: list[str] = []
-        for axis in reversed(self.grid):
-            position, number = divmod(position, len(axis))
-            values.append(axis.value(number))
-        return dict(zip(self.names, reversed(values), strict=True))
+        return next(self.values_at([position]))
+
+    def values_at(self, positions: Iterable[int]) -> Iterator[dict[str, str]]:
+        """The same of many positions."""
+        names, axes = self.names, [(axis, len(axis)) for axis in reversed(self.grid)]
+        for position in positions:
+            left, values = position, list[str]()
+            for axis, length in axes:
+                left, number = divmod(left, length)
+                values.append(axis.value(number))
+            yield dict(zip(names, reversed(values), strict=True))
 
     def command_of(self, command: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:
         """The argv of the task with these values."""
@@ -153,6 +159,17 @@ def fill(text: str, values: Mapping[str, str]) -> str:
 def mentioned(text: str) -> list[str]:
     """The names that stand in ``text`` as ``{name}``."""
     return [match[2] for match in _MENTION.finditer(text) if match[2]]
+
+
+def pieces(text: str) -> list[str]:
+    """``text`` in turns as it stands and as a name that it mentions; it begins and ends as it stands."""
+    found, at = [""], 0
+    for match in _MENTION.finditer(text):
+        found[-1] += text[at : match.start()] + (f"{{{match[1]}}}" if match[1] else "")
+        found += [match[2], ""] if match[2] else []
+        at = match.end()
+    found[-1] += text[at:]
+    return found
 
 
 def uses_any(command: Iterable[str], names: Iterable[str]) -> bool:

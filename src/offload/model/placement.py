@@ -20,11 +20,12 @@ _UNSAFE: Final = re.compile(r"[/%\x00-\x1f\x7f\\]")
 
 def place_of(pattern: str, *, job: str, task: int, values: Mapping[str, str]) -> str:
     """The folder of a task, relative to where results belong."""
-    known = {name: _part(value) for name, value in values.items()}
+    known = {name: part_of(value) for name, value in values.items()}
     return fill(pattern, {**known, "job": job, "task": str(task)})
 
 
-def _part(value: str) -> str:
+def part_of(value: str) -> str:
+    """A value as part of a path; two values never become one."""
     text = _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", value)
     return text.replace(".", "%2E", 1) if text.startswith(".") else text or "%"
 

@@ -16,12 +16,14 @@ _BINARY: Final = {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
 _DECIMAL: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _MEMORY: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?", re.IGNORECASE)
 _SECONDS: Final = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-_DURATION: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
+_DURATION: Final = re.compile(r"(?:(\d+)d)?\s*(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+(?:\.\d+)?)s?)?")
 _CLOCK: Final = re.compile(r"(?:(\d+)-)?(\d{1,3}):([0-5]\d):([0-5]\d)")
 _LEAST_BARE: Final = 1 << 20
 """A number without a unit counts as bytes from here on; whoever writes less has forgotten the unit."""
 _MOST_GIB: Final = 100
 """From here on it is rather the ``Mi`` that was forgotten."""
+WRITE_MEMORY: Final = "Write it like 500Mi, 4Gi or 1.5GB."
+WRITE_DURATION: Final = "Write it like 90s, 30m, 2h, 1d12h or 2:00:00."
 MAX_CPUS: Final = 100_000
 MAX_SECONDS: Final = 366 * 86400
 
@@ -47,17 +49,21 @@ def parse_memory(text: str) -> int:
     Raises:
         UsageError: it is not a positive amount of memory, or its unit was forgotten.
     """
+    written = text.strip()
+    size = bytes_of(written)
+    if size is not None and written[-1].isdigit() and 0 < float(written) < _LEAST_BARE:
+        raise _without_unit(written, float(written))
+    if not size:
+        raise UsageError(f"{text!r} is not an amount of memory.", next_step=WRITE_MEMORY)
+    return size
+
+
+def bytes_of(text: str) -> int | None:
+    """Bytes of a size in any notation, possibly 0; None when it is none."""
     match = _MEMORY.fullmatch(text.strip())
     unit = match[2].lower() if match else ""
     factor = _BINARY.get(unit) or _DECIMAL.get(unit)
-    number = float(match[1]) if match else 0.0
-    if match and match[0] == match[1] and 0 < number < _LEAST_BARE:
-        raise _without_unit(match[1], number)
-    if factor is None or not int(number * factor):
-        raise UsageError(
-            f"{text!r} is not an amount of memory.", next_step="Write it like 500Mi, 4Gi or 1.5GB."
-        )
-    return int(number * factor)
+    return int(float(match[1]) * factor) if match and factor else None
 
 
 def _without_unit(text: str, number: float) -> UsageError:
@@ -89,19 +95,23 @@ def parse_duration(text: str) -> float:
     Raises:
         UsageError: it is not a positive duration of at most a year.
     """
+    seconds = seconds_of(text)
+    if seconds is None or not 0 < seconds <= MAX_SECONDS:
+        raise UsageError(f"{text!r} is not a duration.", next_step=WRITE_DURATION)
+    return seconds
+
+
+def seconds_of(text: str) -> float | None:
+    """Seconds of a duration in any notation, possibly 0; None when it is none."""
     raw = text.strip().lower()
-    seconds = 0.0
     if clock := _CLOCK.fullmatch(raw):
         days, hours, minutes, rest = (int(part or 0) for part in clock.groups())
-        seconds = float(days * 86400 + hours * 3600 + minutes * 60 + rest)
-    elif raw and (match := _DURATION.fullmatch(raw)):
-        parts = zip(match.groups(), _SECONDS.values(), strict=True)
-        seconds = sum(float(part) * unit for part, unit in parts if part)
-    if not 0 < seconds <= MAX_SECONDS:
-        raise UsageError(
-            f"{text!r} is not a duration.", next_step="Write it like 90s, 30m, 2h, 1d12h or 2:00:00."
-        )
-    return seconds
+        return float(days * 86400 + hours * 3600 + minutes * 60 + rest)
+    match = _DURATION.fullmatch(raw)
+    if not raw or not match:
+        return None
+    parts = zip(match.groups(), _SECONDS.values(), strict=True)
+    return sum(float(part) * unit for part, unit in parts if part)
 
 
 def format_memory(size: float) -> str:

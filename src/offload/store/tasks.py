@@ -6,8 +6,9 @@ not begun, which have no rows and for which the same holds, are ended all at onc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from operator import attrgetter
 from typing import Any, Final
 
@@ -29,7 +30,7 @@ from offload.model.reasons import Reason
 from offload.model.states import State
 from offload.store import changes, jobs
 from offload.store.schema import attempts, tasks
-from offload.store.views import attempt_view, rest_state, rest_view, task_view
+from offload.store.views import attempt_view, rest_state, rest_views, task_view
 from offload.wire.api import AttemptView, Slowest, TaskPage, TaskView
 from offload.wire.runner_protocol import Completion
 
@@ -165,7 +166,7 @@ def get(connection: Connection, job: str, index: int) -> TaskView:
     array = jobs.spec_of(row).array
     if index not in array:
         raise TaskNotFoundError(f"Job {job} has no task {index}.", next_step=f"Its tasks are {array}.")
-    return rest_view(row, index, jobs.waiting_of(connection, job))
+    return next(rest_views(row, [index], jobs.waiting_of(connection, job)))
 
 
 def at_work(connection: Connection, some: Sequence[str]) -> dict[str, int]:
@@ -216,8 +217,9 @@ def page(
     views = _begun(connection, row, query)
     if not results and state in (None, rest_state(row)):
         rest = islice(jobs.spec_of(row).array.since(row.begun).above(after), limit + 1)
-        waiting = jobs.waiting_of(connection, job)
-        views += [rest_view(row, index, waiting) for index in rest]
+        last = views[-1].index if len(views) > limit else math.inf
+        shown = takewhile(lambda index: index < last, rest)
+        views += rest_views(row, shown, jobs.waiting_of(connection, job))
         views = sorted(views, key=attrgetter("index"))[: limit + 1]
     more = len(views) > limit
     return TaskPage(tasks=tuple(views[:limit]), next=views[limit - 1].index if more else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Row
@@ -80,14 +80,11 @@ def rest_state(job: Row[Any]) -> State:
     return State(job.rest_state or State.PENDING)
 
 
-def rest_view(job: Row[Any], index: int, waiting: Mapping[int, Reason]) -> TaskView:
-    """A task that has not begun."""
+def rest_views(job: Row[Any], indices: Iterable[int], waiting: Mapping[int, Reason]) -> Iterator[TaskView]:
+    """Tasks that have not begun: but for their indices they are all alike."""
     state = rest_state(job)
-    return TaskView(
-        index=index,
-        state=state,
-        reason=waiting.get(0) if state is State.PENDING else reason_of(job.rest_reason),
-    )
+    reason = waiting.get(0) if state is State.PENDING else reason_of(job.rest_reason)
+    return (TaskView(index=index, state=state, reason=reason) for index in indices)
 
 
 def attempt_view(row: Row[Any], spec: Spec) -> AttemptView:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from offload.client.conditions import demand_columns, parse_conditions
+from offload.client.conditions import Fit, parse_conditions
 from offload.errors import UsageError
 
 ROW = {
@@ -15,6 +15,10 @@ ROW = {
     "note": None,
     "name of it": "a=b",
     "list": [1, "a"],
+    "large": 9007199254740993,
+    "wall": 2.2,
+    "cpu": 0.0,
+    "peak_memory": 9_000_000,
 }
 
 
@@ -32,6 +36,22 @@ ROW = {
         "name of it==a=b",
         "state>a",
         'list==[1,"a"]',
+        "good==True",
+        "good!=FALSE",
+        "good!=1",
+        "state!=1",
+        "large==9007199254740993",
+        "wall<10s",
+        "wall>2s",
+        "wall<1m 30s",
+        "wall<0:01:00",
+        "cpu==0.0s",
+        "peak_memory>8Mi",
+        "peak_memory < 8.6 MiB",
+        "peak_memory==9MB",
+        "state=='failed'",
+        'state=="failed"',
+        "lr<'1'",
     ],
 )
 def test_a_condition_that_holds(text):
@@ -39,10 +59,35 @@ def test_a_condition_that_holds(text):
     assert condition.holds(ROW)
 
 
-@pytest.mark.parametrize("text", ["state==fail", "lr>1", "loss!=2.0", "note==x", "note<1", "good==True"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "state==fail",
+        "lr>1",
+        "loss!=2.0",
+        "note==x",
+        "note<1",
+        "good==false",
+        "good>0",
+        "good>1",
+        "good==1",
+        "good<true",
+        "state<1",
+        "large==9007199254740992",
+        "wall>10s",
+        "peak_memory<8Mi",
+    ],
+)
 def test_a_condition_that_does_not_hold(text):
     (condition,) = parse_conditions([text])
     assert not condition.holds(ROW)
+
+
+def demand(texts: list[str], columns: list[str], *rows: dict) -> None:
+    fit = Fit(parse_conditions(texts))
+    for row in rows:
+        fit.see(row)
+    fit.demand(columns)
 
 
 def test_all_that_are_no_conditions_are_named():
@@ -53,5 +98,38 @@ def test_all_that_are_no_conditions_are_named():
 
 def test_columns_that_are_not_there_are_named_beside_those_that_are():
     with pytest.raises(UsageError, match=r"no column lss, x\. Did you mean loss\?") as caught:
-        demand_columns(parse_conditions(["lss<1", "x==1", "lr<1"]), list(ROW))
+        demand(["lss<1", "x==1", "lr<1"], list(ROW), ROW)
     assert caught.value.next_step.startswith("Its columns are: state, lr, loss")
+
+
+def test_a_value_that_a_column_of_every_table_cannot_hold_is_refused_at_once():
+    with pytest.raises(UsageError) as caught:
+        parse_conditions(["wall>long", "peak_memory<8 apples", "exit_status==x", "started>8Mi", "oops"])
+    assert caught.value.sentence.splitlines() == [
+        "'oops' is no condition.",
+        "'wall>long': wall holds durations, and 'long' is none.",
+        "'peak_memory<8 apples': peak_memory holds sizes, and '8 apples' is none.",
+        "'exit_status==x': exit_status holds numbers, and 'x' is none.",
+        "'started>8Mi': started holds seconds since the epoch, and '8Mi' is none.",
+    ]
+    assert "1d12h" in caught.value.next_step
+    assert "500Mi" in caught.value.next_step
+    assert "exit_status>0.5" in caught.value.next_step
+
+
+def test_a_value_that_is_unlike_every_cell_is_refused_once_all_are_seen():
+    rows = [{"loss": 1.5, "lr": "0.1", "good": True}, {"loss": None, "lr": "1e-2", "good": False}]
+    with pytest.raises(UsageError) as caught:
+        demand(["loss<2s", "lr==small", "good>1", "good<true"], ["loss", "lr", "good"], *rows)
+    assert caught.value.sentence.splitlines() == [
+        "'loss<2s': loss holds numbers, and '2s' is none.",
+        "'lr==small': lr holds numbers, and 'small' is none.",
+        "'good>1': good holds only true and false.",
+        "'good<true': good holds only true and false.",
+    ]
+    assert "good==true" in caught.value.next_step
+
+
+def test_a_column_of_numbers_and_words_may_be_compared_with_either():
+    rows = [{"lr": "0.1", "good": True}, {"lr": "auto", "good": "maybe"}]
+    demand(["lr==auto", "lr<1", "good==maybe", "good>1"], ["lr", "good"], *rows)

@@ -320,6 +320,13 @@ def test_a_place_for_results_is_checked_with_the_names_of_the_parameters(here):
         plan("fit.py", grid="lr=1,2", results="out/{l}/{task}")
     with pytest.raises(UsageError, match="this job has one task"):
         plan("fit.py", results="out/{task}")
+    with pytest.raises(UsageError, match=r"--results: .* files of tasks 1 and 11 into out/111; write"):
+        plan("fit.py", grid="s=11:1:-1", results="out/{task}{s}")
+    (here / "runs.csv").write_text("s\n1\n11\n")
+    with pytest.raises(
+        UsageError, match=r"may mix the files of different tasks.* write 'out/\{task\}/\{s\}'"
+    ):
+        plan("fit.py", params="runs.csv", results="out/{task}{s}")
 
 
 OPTIONS = {"--over": True, "--cpus": True, "-d": False}

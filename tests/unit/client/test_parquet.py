@@ -8,7 +8,12 @@ import pyarrow.parquet
 import pytest
 
 from offload.client.parquet import write_parquet
+from offload.client.task_table import TaskTable
 from offload.errors import UsageError
+from offload.model.reasons import Reason, ReasonCode
+from offload.model.states import AttemptState, State
+from offload.model.use import Use
+from offload.wire.api import AttemptView, TaskView
 
 ROWS = [
     {"task": 1, "loss": 1, "good": True, "mixed": "a", "large": 1, "more": {"a": [1]}, "none": None},
@@ -41,6 +46,37 @@ def test_each_column_gets_the_type_that_all_of_its_cells_have(tmp_path):
             "none": None,
         },
     ]
+
+
+def test_the_columns_of_every_table_have_the_same_types_whatever_is_in_them(tmp_path):
+    def types(name: str, task: TaskView) -> dict[str, str]:
+        with TaskTable([task], ["lr"]) as table:
+            write_parquet(tmp_path / name, table.columns, table.rows)
+        schema = pyarrow.parquet.read_schema(tmp_path / name)
+        return {field.name: str(field.type) for field in schema}
+
+    use = Use(wall=1.0, cpu=2.0, peak_memory=3)
+    attempt = AttemptView(
+        number=1, runner="r", state=AttemptState.FAILED, started=1.0, ended=2.0, use=use, memory=4
+    )
+    reason = Reason(code=ReasonCode.EXIT, sentence="It failed.")
+    full = TaskView(
+        index=1,
+        state=State.FAILED,
+        exit_status=5,
+        reason=reason,
+        attempts=(attempt,),
+        parameters={"lr": "0.1"},
+    )
+    expected = {
+        "task": "int64", "lr": "string", "state": "string", "reason": "string", "exit_status": "int64",
+        "attempts": "int64", "started": "double", "ended": "double", "wall": "double", "cpu": "double",
+        "peak_memory": "int64", "memory_limit": "int64",
+    }  # fmt: skip
+    assert types("full.parquet", full) == expected
+    assert types("empty.parquet", TaskView(index=1, state=State.PENDING)) == expected
+    both = [pyarrow.parquet.read_table(tmp_path / name) for name in ("full.parquet", "empty.parquet")]
+    assert pyarrow.concat_tables(both).num_rows == 2
 
 
 def test_a_whole_number_that_a_column_of_numbers_cannot_hold_exactly_is_the_nearest_one(tmp_path):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import tracemalloc
 
+import pytest
+
 from offload.client.conditions import parse_conditions
 from offload.client.task_table import TaskTable
+from offload.errors import UsageError
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.states import AttemptState, State
 from offload.model.use import Use
@@ -65,7 +68,32 @@ def test_columns_are_those_of_all_tasks_and_a_task_without_one_has_an_empty_cell
     with TaskTable(tasks) as table:
         assert table.columns[-2:] == ("a", "b")
         assert [(row["a"], row["b"]) for row in table.rows()] == [(1, None), (None, None), (None, 2)]
-        assert [row["task"] for row in table.rows(parse_conditions(["state!=pending", "a!=1"]))] == [3]
+    with TaskTable(tasks, (), parse_conditions(["state!=pending", "a!=1"])) as table:
+        assert table.columns[-2:] == ("a", "b")
+        assert [row["task"] for row in table.rows()] == [3]
+
+
+def test_no_two_keys_of_results_become_one_column():
+    result = {"state": 1, "result.state": 2, "result.result.state": 3, "result.loss": 4, "loss": 5}
+    with TaskTable([TaskView(index=1, state=State.SUCCEEDED, result=result)]) as table:
+        (row,) = table.rows()
+    assert row["state"] == "succeeded"
+    found = {name: row[name] for name in table.columns[-5:]}
+    assert found == {
+        "result.state": 1,
+        "result.result.state": 2,
+        "result.result.result.state": 3,
+        "result.loss": 4,
+        "loss": 5,
+    }
+
+
+def test_conditions_that_do_not_fit_are_refused_once_all_rows_are_seen():
+    tasks = [TaskView(index=index, state=State.SUCCEEDED, result={"loss": index}) for index in range(3)]
+    with pytest.raises(UsageError, match="'loss<low': loss holds numbers, and 'low' is none"):
+        TaskTable(tasks, (), parse_conditions(["loss<low"]))
+    with pytest.raises(UsageError, match=r"no column lss\. Did you mean loss"):
+        TaskTable(tasks, (), parse_conditions(["lss<1"]))
 
 
 def test_many_rows_are_never_in_memory():
@@ -73,8 +101,8 @@ def test_many_rows_are_never_in_memory():
         TaskView(index=index, state=State.SUCCEEDED, result={"words": "x" * 500}) for index in range(20_000)
     )
     tracemalloc.start()
-    with TaskTable(tasks) as table:
-        count = sum(1 for _ in table.rows(parse_conditions(["task>=10000"])))
+    with TaskTable(tasks, (), parse_conditions(["task>=10000"])) as table:
+        count = sum(1 for _ in table.rows())
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert count == 10_000
