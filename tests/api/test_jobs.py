@@ -214,7 +214,7 @@ def test_more_than_the_cluster_has_is_refused_with_the_largest_that_fits(service
     wish = Resources(cpus=9, memory=64 << 30, gpus=1)
     error = caught(lambda: service.call("POST", "/v1/jobs", body(resources=wish)))
     assert type(error) is TooLargeForClusterError
-    for part in ("9 CPUs (at most 8)", "64 GiB memory (at most 16 GiB)", "1 GPUs (at most 0)"):
+    for part in ("9 CPUs (at most 8)", "64 GiB memory (at most 16 GiB)", "1 GPU (at most 0)"):
         assert part in error.sentence
     assert error.next_step == "The largest request that fits is --cpus 8 --memory 16384Mi."
 

@@ -223,6 +223,14 @@ def test_output_that_nobody_reads_any_more_ends_the_client_quietly(shell):
     assert (process.returncode, err) == (141, b"")
 
 
+def test_a_files_name_cannot_steer_the_terminal(shell):
+    shell.write("paint.py", r"open('a\x1b[31mb', 'w')")
+    assert shell.offload("run", "paint.py").returncode == 0
+    again = shell.offload("collect", job_of(shell).id, "--to", "there")
+    assert (again.returncode, again.stderr) == (0, b"")
+    assert again.stdout == b"came home (0 bytes): 1 new file: a\\x1b[31mb\n"
+
+
 def a_full_disk() -> int:
     return os.open("/dev/full", os.O_WRONLY)
 

@@ -26,7 +26,7 @@ echo ended >> "$LEDGER"
 """
 GREEDY = """
 echo started >> "$LEDGER"
-python3 -c 'import time; block = bytearray(80 << 20); time.sleep(0.3)'
+python3 -c 'import time; block = bytearray(60 << 20); time.sleep(0.3)'
 echo ended >> "$LEDGER"
 """
 GROWING = range(72, 170, 13 if os.environ.get("EVERY_CRASH_POINT") else 64)

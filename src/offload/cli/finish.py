@@ -13,6 +13,7 @@ from offload.cli.text import number_of
 from offload.client.api import Api
 from offload.client.collect import Collected, collect
 from offload.errors import OWN_FAILURE, OffloadError
+from offload.model.file_names import shown
 from offload.model.reasons import ReasonCode
 from offload.model.resources import format_size
 from offload.model.states import State
@@ -100,11 +101,11 @@ def _kept(job: JobView, item: Collected, path: bytes, other: bytes) -> str:
 
 
 def _name(job: JobView, item: Collected, path: bytes) -> str:
-    text = path.decode("utf-8", "backslashreplace")
+    text = shown(path)
     return f"{os.path.relpath(item.target)}/{text}" if job.spec.is_array else text
 
 
 def _some(names: Sequence[str]) -> str:
     more = len(names) - _NAMED
-    shown = ", ".join(names[:_NAMED])
-    return f"{shown} and {more} more" if more > 0 else shown
+    listed = ", ".join(names[:_NAMED])
+    return f"{listed} and {more} more" if more > 0 else listed

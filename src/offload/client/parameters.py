@@ -97,7 +97,7 @@ def vary(
 def _idle(settings: Settings) -> Iterator[UsageError]:
     """What the command line says of many tasks for a job that has one; a script may be for both."""
     for key, why in _OF_MANY.items():
-        if settings.origins.get(key) == COMMAND_LINE:
+        if settings.origins.get(key) == COMMAND_LINE and getattr(settings, key.replace("-", "_")):
             yield UsageError(
                 f"--{key}: it says {why}, and this job has one task.",
                 next_step="Leave it out, or add --array.",

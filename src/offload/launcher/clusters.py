@@ -31,7 +31,7 @@ from offload.errors import (
 )
 from offload.launcher.clock import Clock
 from offload.model.diagnosis import Diagnosis, Finding
-from offload.model.resources import Resources, format_cpus, format_memory
+from offload.model.resources import Resources, format_cpus, format_gpus, format_memory
 from offload.model.spec import Spec
 from offload.wire.api import ClusterView
 
@@ -342,7 +342,7 @@ def exceeding(asked: Resources, capacity: Resources) -> list[str]:
     if asked.memory and capacity.memory and asked.memory > capacity.memory:
         found.append(f"{format_memory(asked.memory)} memory (at most {format_memory(capacity.memory)})")
     if asked.gpus > capacity.gpus:
-        found.append(f"{asked.gpus} GPUs (at most {capacity.gpus})")
+        found.append(f"{format_gpus(asked.gpus)} (at most {capacity.gpus})")
     return found
 
 

@@ -20,7 +20,7 @@ from offload.backends.kubernetes.keys import (
     table_of,
     whole,
 )
-from offload.model.resources import Resources, format_cpus, format_memory
+from offload.model.resources import Resources, format_cpus, format_gpus, format_memory
 
 NVIDIA: Final = "nvidia.com/gpu"
 """What nearly every cluster calls its GPUs."""
@@ -51,7 +51,7 @@ class Amounts:
         if self.memory is not None and most.memory is not None and self.memory > most.memory:
             yield f"{format_memory(self.memory)} memory (at most {format_memory(most.memory)})"
         if self.gpus is not None and most.gpus is not None and self.gpus > most.gpus:
-            yield f"{self.gpus} GPUs (at most {most.gpus})"
+            yield f"{format_gpus(self.gpus)} (at most {most.gpus})"
         disk, limit = self.ephemeral_storage, most.ephemeral_storage
         if disk is not None and limit is not None and disk > limit:
             yield f"{format_memory(disk)} ephemeral storage (at most {format_memory(limit)})"

@@ -14,7 +14,7 @@ from typing import Final
 
 from offload.model.ids import PoolId
 from offload.model.reasons import Reason, ReasonCode
-from offload.model.resources import Resources, format_cpus, format_memory
+from offload.model.resources import Resources, format_cpus, format_gpus, format_memory
 
 _ROUNDING: Final = 1e-6
 """Ten tenths of a CPU are one CPU."""
@@ -150,7 +150,7 @@ def admit(
 def _wait(request: Request, room: Room, busy: int, drained_for: PoolId | None) -> Reason:
     free = f"{format_cpus(max(0.0, round(room.cpus, 3)))} and {format_memory(max(0.0, room.memory))} are free"
     if request.resources.gpus:
-        free = f"{max(0, room.gpus)} GPUs, {free}"
+        free = f"{format_gpus(max(0, room.gpus))}, {free}"
     runs = f"{busy} other runner{'s' if busy != 1 else ''} {'are' if busy != 1 else 'is'} at work"
     sentence = f"Waits for {_words(request.resources)} on this machine: {free}, {runs}."
     if drained_for not in (None, request.pool):

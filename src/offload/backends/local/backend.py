@@ -33,7 +33,7 @@ from offload.backends.local.state import Admitted, Over, PoolFiles, Wish, all_po
 from offload.model.ids import PoolId
 from offload.model.observation import Observation, Phase, Synced
 from offload.model.reasons import Reason, ReasonCode
-from offload.model.resources import Resources, format_cpus, format_memory
+from offload.model.resources import Resources, format_cpus, format_gpus, format_memory
 from offload.model.spec import Spec
 from offload.wire.runner_place import (
     CGROUP,
@@ -111,10 +111,8 @@ class LocalBackend:
     async def diagnose(self) -> Diagnosis:
         """What this machine can give, and how limits are kept."""
         capacity = self._capacity
-        memory = format_memory(capacity.memory or 0)
-        words = (
-            f"{format_cpus(capacity.cpus)}, {memory} memory and {capacity.gpus} GPUs for all tasks together."
-        )
+        memory, gpus = format_memory(capacity.memory or 0), format_gpus(capacity.gpus)
+        words = f"{format_cpus(capacity.cpus)}, {memory} memory and {gpus} for all tasks together."
         kept = (
             Finding(about=f"limit of {limit}", works=True, sentence=f"{how[0].upper()}{how[1:]}.")
             for limit, how in self.capabilities.enforces.items()
