@@ -317,6 +317,13 @@ class InternalError(OffloadError):
     code = "internal"
 
 
+def launcher_is_full() -> DiskFullError:
+    """There is no space left where the launcher keeps its things."""
+    return DiskFullError(
+        "The launcher has no space left.", next_step="Free space on its disk, then try again."
+    )
+
+
 def is_disk_full(error: OSError) -> bool:
     """Whether the system says that a disk is full, or a quota used up."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)

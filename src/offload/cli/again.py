@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from offload.cli.terminal import Terminal
+from offload.cli.text import whose
 from offload.client.api import Api
 from offload.errors import OffloadError
 from offload.model.reasons import Reason, ReasonCode
@@ -32,7 +33,7 @@ class Again:
         if reason is None or reason.code is ReasonCode.OUT_OF_MEMORY or reason.sentence in self._told:
             return
         self._told.add(reason.sentence)  # the hundredth task of an array is no news
-        who = f"task {frame.task} of {self._job.id}" if self._job.spec.is_array else self._job.id
+        who = whose(self._job, frame.task)
         self._terminal.say(f"offload: {who}: {reason.sentence} It is tried again.", style="yellow")
 
     def _why(self, frame: Frame) -> Reason | None:

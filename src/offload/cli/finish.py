@@ -13,7 +13,7 @@ from offload.cli.text import number_of
 from offload.client.api import Api
 from offload.client.collect import Collected, collect
 from offload.errors import OWN_FAILURE, OffloadError
-from offload.model.file_names import shown
+from offload.model.file_names import listed, shown
 from offload.model.reasons import ReasonCode
 from offload.model.resources import format_size
 from offload.model.states import State
@@ -86,7 +86,7 @@ def summarise(job: JobView, collected: Sequence[Collected]) -> Summary:
     changed = [_name(job, item, path) for item in collected for path in item.report.changed]
     beside = tuple(_kept(job, item, path, other) for item in collected for path, other in item.report.beside)
     parts = [
-        f"{number_of(len(names), word + ' file')}: {_some(names)}"
+        f"{number_of(len(names), word + ' file')}: {listed(names, _NAMED)}"
         for names, word in ((new, "new"), (changed, "changed"))
         if names
     ]
@@ -103,9 +103,3 @@ def _kept(job: JobView, item: Collected, path: bytes, other: bytes) -> str:
 def _name(job: JobView, item: Collected, path: bytes) -> str:
     text = shown(path)
     return f"{os.path.relpath(item.target)}/{text}" if job.spec.is_array else text
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    listed = ", ".join(names[:_NAMED])
-    return f"{listed} and {more} more" if more > 0 else listed

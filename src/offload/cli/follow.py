@@ -22,7 +22,7 @@ from offload.cli.news import News
 from offload.cli.pace import Pace
 from offload.cli.standing import status_parts, who
 from offload.cli.terminal import STDERR, STDOUT, Terminal
-from offload.cli.text import span
+from offload.cli.text import span, whose
 from offload.client.api import Api
 from offload.client.streams import GoesOn, follow_events, follow_logs
 from offload.errors import OffloadError
@@ -161,8 +161,7 @@ def _tell_growth(api: Api, job: JobView, terminal: Terminal) -> None:
             if reason is None or reason.code is not ReasonCode.OUT_OF_MEMORY or reason.sentence in told:
                 continue
             told.add(reason.sentence)  # the hundredth task of an array is no news
-            who = f"task {event.task} of {job.id}" if job.spec.is_array else job.id
-            terminal.say(f"offload: {who}: {reason.sentence}", style="yellow")
+            terminal.say(f"offload: {whose(job, event.task)}: {reason.sentence}", style="yellow")
 
 
 @contextmanager

@@ -114,6 +114,11 @@ def counts_text(counts: Counts) -> str:
     return ", ".join(f"{count} {state}" for state, count in named.items() if count)
 
 
+def whose(job: JobView, task: int | None) -> str:
+    """Which task something is about; of a job with one task, which job."""
+    return f"task {task} of {job.id}" if job.spec.is_array else job.id
+
+
 def slowest_text(slowest: Slowest, now: float) -> str:
     """``task 17, for 3m``."""
     return f"task {slowest.task}, for {span(now - slowest.since)}"

@@ -118,7 +118,7 @@ class Reconciler:
             await bell.wait(pause)
         self._due.add(job)
 
-    async def _say(self, job: str, pool: PoolId, reason: Reason | None) -> None:
+    async def _say(self, job: str, pool: PoolId, reason: Reason) -> None:
         news = await self._store.run(pools.waits, pool, reason, self._clock.now())
         if news:
             self._hub.ring(f"job:{job}")

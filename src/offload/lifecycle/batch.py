@@ -13,10 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from offload.wire.runner_protocol import LONG
+
 SPAN: Final = 2.0
 """Seconds of work that a runner may hold."""
-LONG: Final = 1.0
-"""Seconds after which a runner gives back what waits behind a task."""
 MOST: Final = 64
 """Leases that a runner may hold."""
 

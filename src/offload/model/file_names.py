@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 _STEERING: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -14,3 +15,10 @@ def shown(name: bytes | str) -> str:
     raw = name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name
     text = raw.decode("utf-8", "backslashreplace")
     return _STEERING.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def listed(names: Sequence[bytes | str], most: int) -> str:
+    """The first names, at most ``most``, and how many more there are."""
+    named = ", ".join(map(shown, names[:most]))
+    more = len(names) - most
+    return f"{named} and {more} more" if more > 0 else named

@@ -29,6 +29,7 @@ from offload.runner.verdict import Cause
 from offload.wire.codec import decode, encode
 from offload.wire.http import Connection, WokenError
 from offload.wire.runner_protocol import (
+    LONG,
     Completion,
     Lease,
     LeaseRequest,
@@ -43,8 +44,6 @@ _QUICK: Final = 0.05
 """Seconds; an empty answer that came faster was outdated, and asking at once again would spin."""
 _GATHER: Final = 1.0
 """Seconds that a completion waits for others while leases wait in the queue."""
-_LONG: Final = 1.0
-"""Seconds after which the leases behind an attempt are given back."""
 _AHEAD: Final = 63
 """Leases beyond the one that can begin."""
 
@@ -199,7 +198,7 @@ class Desk(threading.Thread):
         if select.select([self._wake], [], [], _GATHER)[0]:
             os.eventfd_read(self._wake)
         with self._lock:
-            if self._stopping or time.monotonic() - self._began > _LONG:
+            if self._stopping or time.monotonic() - self._began > LONG:
                 self._give_back()
             return bool(self._completions or self._returned)
 
@@ -216,7 +215,7 @@ class Desk(threading.Thread):
         with self._lock:
             now = time.monotonic()
             idle = not self._holding and not self._stopping
-            is_quick = bool(self._completions) and now - self._began < _LONG
+            is_quick = bool(self._completions) and now - self._began < LONG
             return LeaseRequest(
                 runner=self._runner,
                 free_slots=int(idle),

@@ -54,9 +54,8 @@ def create_runner_app(launcher_: Launcher) -> ASGIApp:
     return Guard(app, launcher_)
 
 
-# FastAPI makes each route of a router that it includes a second time, which is a tenth of a launcher's start.
-
-
+# Both take routes as they are: those of a router that it includes FastAPI makes a second time, which would be
+# a tenth of a launcher's start.
 def _of_runners() -> list[BaseRoute]:
     return [*routes.router.routes, *with_content(router_for_runners()).routes]
 

@@ -20,7 +20,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from offload.errors import DiskFullError, InternalError, OffloadError, ProtocolError, UsageError, is_disk_full
+from offload.errors import (
+    DiskFullError,
+    InternalError,
+    OffloadError,
+    ProtocolError,
+    UsageError,
+    is_disk_full,
+    launcher_is_full,
+)
 from offload.launcher.launcher import Launcher
 from offload.launcher.space import Space
 from offload.model.array import Array
@@ -161,11 +169,7 @@ def _unforeseen(error: Exception, space: Space) -> JSONResponse:
     if isinstance(error, OSError) and is_disk_full(error):
         space.lacks()
         _log.error("There is no space left: %s", error, extra={"action": "disk_full"})
-        return answer(
-            DiskFullError(
-                "The launcher has no space left.", next_step="Free space on its disk, then try again."
-            )
-        )
+        return answer(launcher_is_full())
     number = secrets.token_hex(4)
     _log.error("Unforeseen error %s", number, exc_info=error, extra={"action": "internal"})
     return answer(

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from offload.errors import SnapshotUnreadableError
-from offload.model.file_names import shown
+from offload.model.file_names import listed
 from offload.snapshot.fingerprint import fingerprint_of
 from offload.snapshot.walk import Node
 from offload.wire.encoding import CHUNK
@@ -34,10 +34,8 @@ class FileChanged(Exception):  # noqa: N818  never reaches a person: a snapshot 
 def unreadable_error(paths: Sequence[bytes]) -> SnapshotUnreadableError:
     """The error about files and directories that can't be read."""
     names = sorted(map(os.fsdecode, paths))
-    named = ", ".join(map(shown, names[:_NAMED]))
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return SnapshotUnreadableError(
-        f"You may not read {named}{more} in the working directory.",
+        f"You may not read {listed(names, _NAMED)} in the working directory.",
         next_step="Make them readable (chmod u+r), or name them in .offloadignore.",
         details={"paths": names},
     )

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from offload.errors import LinkLeavesRootError
-from offload.model.file_names import shown
+from offload.model.file_names import listed, shown
 from offload.model.manifest import MODE_BITS, Kind
 from offload.snapshot.fingerprint import Fingerprint, fingerprint_of
 from offload.snapshot.ignore import IGNORE_FILE, ResultRules, Rules
@@ -179,9 +179,8 @@ def link_target(root: bytes, path: bytes) -> bytes | None:
 def _leaving(nodes: list[Node]) -> LinkLeavesRootError:
     links = [f"{os.fsdecode(node.path)} -> {os.fsdecode(node.target)}" for node in sorted(nodes)]
     many = f"{len(links)} symbolic links lead" if len(links) > 1 else "A symbolic link leads"
-    more = f" and {len(links) - _NAMED} more" if len(links) > _NAMED else ""
     return LinkLeavesRootError(
-        f"{many} out of the working directory: {', '.join(map(shown, links[:_NAMED]))}{more}",
+        f"{many} out of the working directory: {listed(links, _NAMED)}",
         next_step=(
             "Put a copy in its place. Or name it in .offloadignore, and let the script use the absolute path"
             " of what it leads to, if the cluster sees that path; `local` does."

@@ -72,7 +72,7 @@ def hello(connection: Connection, runner: RunnerId, now: float) -> None:
         PoolReleasedError: its pool is unknown or done, or this runner was seen to have ended.
     """
     pool = pool_of_runner(runner)
-    row = connection.execute(select(pools).where(pools.c.id == pool)).one_or_none()
+    row = connection.execute(_POOL, {"of_pool": pool}).one_or_none()
     if row is None or row.released or jobs.row_of(connection, row.job).state not in _LIVE:
         raise PoolReleasedError(f"There is no more work for {runner}.")
     known: list[dict[str, Any]] = [{"id": runner, "pool": pool, "hello": now}]

@@ -20,7 +20,13 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote, unquote, urlsplit
 
-from offload.errors import DiskFullError, LauncherUnreachableError, SettingsError, error_from_json
+from offload.errors import (
+    DiskFullError,
+    LauncherUnreachableError,
+    SettingsError,
+    error_from_json,
+    launcher_is_full,
+)
 from offload.wire.chunked import Parts, send_chunked
 
 CHUNK: Final = 1 << 18
@@ -268,11 +274,7 @@ def _error_body(raw: http.client.HTTPResponse) -> dict[str, Any]:
         return body
     # The answer to HEAD never has a body, so the status is all there is to go by.
     if raw.status == DiskFullError.http_status:
-        return {
-            "code": DiskFullError.code,
-            "sentence": "The launcher has no space left.",
-            "next_step": "Free space on its disk, then try again.",
-        }
+        return launcher_is_full().to_json()
     return {
         "code": "error",
         "sentence": f"The launcher answered {raw.status}: {text[:200]!r}",

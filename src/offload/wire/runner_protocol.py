@@ -18,6 +18,8 @@ from offload.model.warning import EarlyWarning
 PROTOCOL_VERSION: Final = 1
 LEASE_HEADER: Final = "X-Offload-Lease"
 """Carries the lease token of the attempt whose log frames are sent."""
+LONG: Final = 1.0
+"""Seconds after which a runner gives back the leases behind an attempt that hasn't ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
