@@ -14,8 +14,8 @@ import pytest
 
 from docs.pages import ROOT, blocks, pages
 from offload.cli.main import offload
+from offload.client.keys import KEYS
 from offload.client.languages import LANGUAGES
-from offload.client.settings import KEYS
 from offload.errors import ERRORS, OWN_FAILURE, USAGE
 from offload.model.reasons import ReasonCode
 from offload.server.settings import SETTINGS

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Final
 
+from offload.client.keys import LET_LOOK, NO_FILE
 from offload.client.languages import LANGUAGES
-from offload.client.settings import LET_LOOK, NO_FILE
 from offload.errors import UsageError
 
 _OVER: Final = "--over"

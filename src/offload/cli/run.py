@@ -19,8 +19,8 @@ from offload.cli.show import show_plan
 from offload.cli.terminal import Terminal, output
 from offload.cli.text import number_of
 from offload.client.api import Api
+from offload.client.keys import KEYS, REPEATED, YES
 from offload.client.plan import Plan, make_plan
-from offload.client.settings import KEYS, REPEATED, YES
 from offload.client.streams import wait_for_end
 from offload.client.submit import Prepared, prepare, submit
 from offload.errors import OWN_FAILURE, PAUSED, OffloadError, OutputError, UsageError

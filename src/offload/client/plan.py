@@ -15,10 +15,11 @@ from pathlib import Path
 from urllib.parse import quote_from_bytes
 
 from offload.client.directives import Directive, read_directives, said_twice
+from offload.client.keys import KEYS
 from offload.client.languages import command_for
 from offload.client.mistakes import noted, together
 from offload.client.parameters import Variation, vary
-from offload.client.settings import KEYS, Settings, merge
+from offload.client.settings import Settings, merge
 from offload.client.words import check_text, is_text
 from offload.errors import ScriptNotFoundError, UnknownClusterError, UsageError
 from offload.model.array import Array

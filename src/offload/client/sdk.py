@@ -13,9 +13,9 @@ from pathlib import Path
 
 from offload.client.api import Api
 from offload.client.collect import Collected, collect
+from offload.client.keys import KEYS, REPEATED
 from offload.client.mistakes import noted, together
 from offload.client.plan import Plan, make_plan
-from offload.client.settings import KEYS, REPEATED
 from offload.client.streams import follow_logs, wait_for_end
 from offload.client.submit import prepare, submit
 from offload.errors import JobPausedError, UsageError

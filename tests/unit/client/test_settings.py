@@ -3,7 +3,8 @@
 import pytest
 
 from offload.client.directives import Directive
-from offload.client.settings import COMMAND_LINE, KEYS, VARYING, Settings, merge
+from offload.client.keys import KEYS, VARYING
+from offload.client.settings import COMMAND_LINE, Settings, merge
 from offload.errors import UsageError
 from offload.model.array import parse_array
 from offload.model.grid import parse_axis
