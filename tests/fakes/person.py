@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from offload.runner.tree import descendants
+
 OFFLOAD = str(Path(sys.executable).with_name("offload"))
 
 
@@ -91,7 +93,10 @@ class Person:
 
     def pids_of(self, program: str) -> list[int]:
         """Pids of ``offload.server`` or ``offload.runner``."""
-        return [pid for pid, line in self.processes().items() if f"-m offload.{program}" in line]
+        found = [pid for pid, line in self.processes().items() if f"-m offload.{program}" in line]
+        # For an instant a process that one of them starts looks like it.
+        below = {pid for one in found for pid in descendants(one)}
+        return [pid for pid in found if pid not in below]
 
     def kill(self, program: str, number: signal.Signals = signal.SIGKILL) -> int:
         """Send a signal to every process of a program; how many there were."""
