@@ -107,3 +107,11 @@ def test_what_the_cluster_refuses_is_told_by_show(shell):
     assert b"The cluster local has no images and no mounts." in done.stderr
     done = shell.offload("run", "--show", "--cpus", "5000", "--", "true")
     assert b"more than the cluster local could ever give" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "x" * 5000])
+@pytest.mark.parametrize("words", [("show",), ("check",), ("remove",), ("add", "--backend", "local")])
+def test_what_can_be_no_cluster_is_none(shell, words, name):
+    done = shell.offload("clusters", words[0], name, *words[1:])
+    assert done.returncode == 2
+    assert repr(name[:20])[:-1] in done.stderr.decode()

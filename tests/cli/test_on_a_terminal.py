@@ -1,5 +1,6 @@
 """``offload run`` on a terminal: output, status line and summary, each in its place."""
 
+import json
 import os
 import pty
 import re
@@ -87,3 +88,18 @@ def test_tables_have_colours(shell):
     assert status == 0
     assert "\x1b[1mid" in seen
     assert on_a_terminal(shell, "jobs", "--json")[1].startswith('{"jobs":')
+
+
+def test_long_values_are_cut_so_that_a_row_fits_but_not_in_a_pipe(shell):
+    long = "v" * 300
+    shell.write("fit.sh", 'echo "error: $(printf %0200d 0)" >&2; exit 1\n')
+    shell.offload("run", "--grid", f"v={long}", "--grid", "n=1:2", "fit.sh")
+    job = json.loads(shell.text("jobs", "--json"))["jobs"][0]["id"]
+    for command, said in (("table", "vvv…"), ("status", "vvv…"), ("failures", "000…")):
+        _, seen = on_a_terminal(shell, command, job)
+        rows = [line for line in as_it_looks(seen).splitlines() if said in line]
+        assert len(rows) == 2, command
+        assert max(map(len, rows)) <= 100
+        assert "…" not in shell.text(command, job)
+    assert long in shell.text("table", job)
+    assert long in shell.text("status", job)

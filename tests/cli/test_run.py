@@ -374,6 +374,8 @@ def test_a_directory_beyond_the_size_limit_is_refused(shell):
     assert done.returncode == 2
     assert b"big.bin" in done.stderr
     assert shell.offload("run", "--size-limit", "1M", "--", "true").returncode == 0
+    done = shell.offload("run", "--size-limit", "lots", "--", "true")
+    assert (done.returncode, b"'lots' is not a size" in done.stderr) == (2, True)
 
 
 def test_more_than_the_cluster_has_is_refused_with_what_fits(shell):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from offload.cli.finish import exit_status
-from offload.cli.fitting import Part, fitted, shortened
+from offload.cli.fitting import Part, fitted, narrowed, shortened
 from offload.cli.pace import Pace
 from offload.cli.standing import status_parts
 from offload.cli.status import explain, history_lines
@@ -220,6 +220,18 @@ def test_a_clock_that_runs_behind_shows_no_negative_times():
 def test_numbers_are_short():
     assert (number_of(1, "file"), number_of(5000, "file")) == ("1 file", "5,000 files")
     assert (span(59.4), span(3700)) == ("59s", "1h 1m")
+
+
+def test_the_widest_columns_become_narrower_until_a_row_fits():
+    assert narrowed([4, 60_000, 9, 90], [4, 6, 9, 6], 100) == [4, 43, 9, 43]
+    assert narrowed([4, 60_000, 9, 20], [4, 6, 9, 6], 100) == [4, 67, 9, 20]
+    assert narrowed([4, 20], [4, 5], 80) == [4, 20]
+    assert narrowed([30, 30, 90], [25, 5, 5], 40) == [25, 9, 9]
+    assert (shortened("abcdef", 6), shortened("abcdefg", 6)) == ("abcdef", "abcde…")
+
+
+def test_a_table_that_nobody_watches_keeps_long_cells_whole():
+    assert table(("a", "b"), [("x" * 300, "y")]).splitlines()[1] == "x" * 300 + "  y"
 
 
 def test_a_table_keeps_each_row_on_one_line():

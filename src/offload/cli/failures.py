@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from typing import Final
 
@@ -9,7 +10,9 @@ import click
 
 from offload.cli.at_rest import ways_on
 from offload.cli.command import Command
+from offload.cli.fitting import shortened
 from offload.cli.shared import connect, job_argument, json_option, print_json
+from offload.cli.terminal import STDOUT, is_terminal
 from offload.cli.text import indented, number_of
 from offload.client.api import Api
 from offload.client.failures import Cause, find_causes
@@ -51,7 +54,9 @@ def failures_command(*, job_id: str, as_json: bool) -> None:
         if as_json:
             print_json([_facts(number, cause) for number, cause in enumerate(causes, 1)])
             return
-        click.echo("\n".join(_lines(api, job, causes)))
+        width = shutil.get_terminal_size().columns if is_terminal(STDOUT) else None
+        text = "\n".join(_lines(api, job, causes))
+        click.echo("\n".join(shortened(line, width or len(line)) for line in text.split("\n")))
 
 
 def _facts(number: int, cause: Cause) -> dict[str, object]:

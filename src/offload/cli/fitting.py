@@ -1,4 +1,7 @@
-"""A line that has to fit: what matters least goes first, and whole, so that no number is cut in two."""
+"""A line that has to fit: what matters least goes first, and whole, so that no number is cut in two.
+
+In a table the widest columns give way.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 _DOTS: Final = "…"
+_NARROW: Final = 9
+"""Characters of the longest state; no column is made narrower."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +55,16 @@ def fitted(parts: Sequence[Part], width: int | None = None) -> str:
 def shortened(text: str, width: int) -> str:
     """``text`` in at most ``width`` characters; one that is cut ends in ``…``."""
     return text if len(text) <= width else text[: max(width - 1, 0)] + _DOTS
+
+
+def narrowed(widths: Sequence[int], headers: Sequence[int], room: int) -> list[int]:
+    """Widths that fit into a room, if they can: the widest become narrower, but not than their headers."""
+    fits: list[int] = []
+    for most in range(max(room, _NARROW), _NARROW - 1, -1):
+        fits = [min(width, max(most, header)) for width, header in zip(widths, headers, strict=True)]
+        if sum(fits) <= room:
+            break
+    return fits
 
 
 def _line(parts: Sequence[Part]) -> str:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from offload.cli.fitting import shortened
+from offload.cli.fitting import narrowed, shortened
 from offload.cli.terminal import STDOUT, is_terminal, paint, wants_colour
 from offload.model.counts import Counts
 from offload.model.resources import Resources, format_cpus, format_duration, format_gpus, format_memory
@@ -29,17 +29,17 @@ _GAP: Final = "  "
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
-    """Columns as wide as their content; on a terminal the last one is cut at its edge."""
+    """Columns as wide as their content; on a terminal long cells are cut, so that a row fits into a line."""
     cells = [list(headers), *(list(map(_one_line, row)) for row in rows)]
     widths = [max(len(row[at]) for row in cells) for at in range(len(headers))]
-    room = shutil.get_terminal_size().columns if is_terminal(STDOUT) else 1 << 30
-    room = max(room - len(indent) - sum(widths[:-1]) - len(_GAP) * (len(widths) - 1), len(headers[-1]), 12)
+    if is_terminal(STDOUT):
+        gaps = len(indent) + len(_GAP) * (len(widths) - 1)
+        widths = narrowed(widths, list(map(len, headers)), shutil.get_terminal_size().columns - gaps)
     colour = wants_colour(STDOUT)
     lines = []
     for number, row in enumerate(cells):
-        row[-1] = shortened(row[-1], room)
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        padded[-1] = row[-1]
+        padded = [shortened(cell, width).ljust(width) for cell, width in zip(row, widths, strict=True)]
+        padded[-1] = padded[-1].rstrip()
         styled = [
             paint(cell, "bold" if number == 0 else STATE_STYLES.get(cell.strip(), ""), colour=colour)
             for cell in padded

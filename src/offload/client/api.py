@@ -13,7 +13,12 @@ from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 from offload.client.launcher import Endpoint, ensure_running, find_endpoint
-from offload.errors import JobNotFoundError, LauncherUnreachableError, TaskNotFoundError
+from offload.errors import (
+    JobNotFoundError,
+    LauncherUnreachableError,
+    TaskNotFoundError,
+    UnknownClusterError,
+)
 from offload.model.array import MAX_TASKS
 from offload.model.diagnosis import Diagnosis
 from offload.model.spec import Spec
@@ -217,12 +222,21 @@ def _read(response: Response) -> bytes:
 
 
 def _cluster(name: str, rest: str = "") -> str:
+    if not _fits_an_address(name):
+        raise UnknownClusterError(
+            f"There is no cluster called {name[:_LONGEST]!r}.",
+            next_step="`offload clusters` lists the clusters that there are.",
+        )
     return f"/v1/clusters/{quote(name, safe='')}{rest}"
+
+
+def _fits_an_address(name: str) -> bool:
+    return 0 < len(name) <= _LONGEST and name.isprintable() and "/" not in name and name not in (".", "..")
 
 
 def job_path(job: str, rest: str = "") -> str:
     """Where the launcher tells of a job; raises ``JobNotFoundError`` for what is no part of an address."""
-    if not 0 < len(job) <= _LONGEST or not job.isprintable() or "/" in job or job in (".", ".."):
+    if not _fits_an_address(job):
         raise JobNotFoundError(
             f"There is no job {job[:_LONGEST]!r}.", next_step="`offload jobs` lists the jobs that there are."
         )

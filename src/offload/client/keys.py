@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from offload.errors import UsageError
@@ -192,7 +193,9 @@ KEYS: Final[dict[str, Key]] = {
         "$OFFLOAD_CHECKPOINT.",
     ),
     "size-limit": Key(
-        parse_memory, "SIZE", f"Largest directory that may be sent.  [default: {format_size(DEFAULT_LIMIT)}]"
+        partial(parse_memory, what="a size"),
+        "SIZE",
+        f"Largest directory that may be sent.  [default: {format_size(DEFAULT_LIMIT)}]",
     ),
 }
 """Everything that an option or a directive can ask for, by its name there."""

@@ -43,18 +43,18 @@ class Resources:
     gpus: int = 0
 
 
-def parse_memory(text: str) -> int:
+def parse_memory(text: str, what: str = "an amount of memory") -> int:
     """Bytes of ``4Gi``, ``500MB``, ``1.5g`` or ``1048576``.
 
     Raises:
-        UsageError: it is not a positive amount of memory, or its unit was forgotten.
+        UsageError: it is not ``what`` it should be, a positive one, or its unit was forgotten.
     """
     written = text.strip()
     size = bytes_of(written)
     if size is not None and written[-1].isdigit() and 0 < float(written) < _LEAST_BARE:
         raise _without_unit(written, float(written))
     if not size:
-        raise UsageError(f"{text!r} is not an amount of memory.", next_step=WRITE_MEMORY)
+        raise UsageError(f"{text!r} is not {what}.", next_step=WRITE_MEMORY)
     return size
 
 
