@@ -104,7 +104,6 @@ class Attempt:
         finally:
             self._spool.abandon()
             delivery.wait()
-            self._place.clear_attempt()
         return None if self._control.will is Cause.DROP else outcome
 
     def _outcome(self, delivery: Delivery, checkpoint: Checkpoint) -> Outcome:
@@ -158,7 +157,7 @@ class Attempt:
                 checkpoint.restore()
                 self._stdin = self._place.task_stdin() if self._welcome.stdin else None
                 self._input = self._stage.input_of(self._lease.task)
-                return self._stage.copy(self._place.files, self._input)
+                return self._stage.set_up(self._input)
             except (OSError, DiskFullError) as error:
                 full = isinstance(error, DiskFullError) or is_disk_full(error)
                 if not full or self._control.will is not Cause.NOTHING or time.monotonic() > until:
@@ -251,7 +250,7 @@ class Attempt:
     def _send_results(self, start: Start) -> tuple[Sent, str]:
         """What the launcher has, and what went wrong."""
         try:
-            return self._stage.send_results(self._place.files, start), ""
+            return self._stage.send_results(start), ""
         except Dismissed:
             self._control.want(Cause.DROP)
             return Sent(), ""

@@ -115,7 +115,7 @@ class Runner:
                         executor=executor,
                         crew=those,
                     )
-                    self._serve(desk, attempt)
+                    self._serve(desk, stage, attempt)
             except AgentGone:
                 desk.fall_silent()
                 raise
@@ -123,8 +123,8 @@ class Runner:
                 desk.join()
         return desk.problem
 
-    def _serve(self, desk: Desk, attempt: Callable[..., Attempt]) -> None:
-        """Attempt after attempt."""
+    def _serve(self, desk: Desk, stage: Stage, attempt: Callable[..., Attempt]) -> None:
+        """Attempt after attempt; nobody waits while what one left is removed."""
         while next_one := desk.next_lease():
             lease, control = next_one
             outcome = attempt(lease=lease, control=control).run(self._patience, desk)
@@ -132,6 +132,8 @@ class Runner:
                 desk.drop(lease.token)
             else:
                 desk.complete(lease.token, outcome)
+            stage.tidy()
+            self._place.tidy()
         desk.decline()
 
     def _hello(self, connection: Connection) -> Welcome:

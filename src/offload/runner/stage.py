@@ -1,7 +1,8 @@
-"""The snapshot on the cluster: checked out once, copied for every attempt, and compared with afterwards."""
+"""The snapshot on the cluster: checked out once, a clean copy for every attempt, compared with afterwards."""
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,12 +13,13 @@ from offload.runner.inputs import Input, Inputs, with_file
 from offload.runner.patience import Patience
 from offload.runner.traffic import Blobs
 from offload.runner.work import Workplace
-from offload.snapshot.checkout import Pristine, check_out, copy_tree
+from offload.snapshot.checkout import check_out
 from offload.snapshot.diff import Results, changed_since, send_results
+from offload.snapshot.working_copy import Pristine, WorkingCopy
 from offload.wire.encoding import decoded
 from offload.wire.http import Connection
 from offload.wire.runner_protocol import Welcome
-from offload.wire.trees import empty_directory, remove_tree
+from offload.wire.trees import remove_tree
 
 _FULL: Final = "There is no space left for the task's file on the cluster."
 _FREE: Final = "Free space there, or ask for the job to run elsewhere."
@@ -42,10 +44,11 @@ class Stage:
         self._blobs = Blobs(connection, patience)
         self._inputs = Inputs(welcome.parameters, self._blobs, patience)
         self._manifest = Manifest()
+        self._copy = WorkingCopy(place.pristine, place.files)
         self._problem: BaseException | None = None
 
     def prepare(self) -> None:
-        """Check out. What goes wrong is raised by every :meth:`copy`: each task must hear of it."""
+        """Check out. What goes wrong is raised by every :meth:`set_up`: each task must hear of it."""
         self._problem = None
         try:
             self._manifest = decode_manifest(self._blobs.get_manifest(self._welcome.snapshot))
@@ -71,8 +74,8 @@ class Stage:
         """What a task gets that others don't; raises ``OffloadError`` when it can't be had."""
         return self._inputs.of(task)
 
-    def copy(self, target: Path, given: Input) -> Start:
-        """A clean copy for one attempt, with the file that is its own.
+    def set_up(self, given: Input) -> Start:
+        """Make a clean copy for one attempt, with the file that is its own.
 
         Raises:
             DiskFullError: there is no space; nothing is left behind, and it may be called again.
@@ -83,26 +86,33 @@ class Stage:
         if self._problem is not None:
             raise self._problem
         try:
-            copied = copy_tree(self._place.pristine, target)
+            copied = self._copy.fill()
+            files = self._place.files
             with disk_full(_FULL, _FREE):
                 if given.file:
-                    self._inputs.place(given.file, target)
-            return Start(manifest=with_file(self._manifest, given.file, target), copied=copied)
+                    self._inputs.place(given.file, files)
+            return Start(manifest=with_file(self._manifest, given.file, files), copied=copied)
         except DiskFullError:
-            empty_directory(target)
+            self._copy.tidy()
             raise
+
+    def tidy(self) -> None:
+        """Remove what an attempt made or changed, as far as that can be done: the next one is told so."""
+        with contextlib.suppress(OSError):
+            self._copy.tidy()
 
     def claim_bytes(self) -> int:
         """Bytes fetched since this was last asked: the attempt that asks first bears the snapshot's."""
         fetched, self._blobs.bytes_in = self._blobs.bytes_in, 0
         return fetched
 
-    def send_results(self, files: Path, start: Start) -> Sent:
+    def send_results(self, start: Start) -> Sent:
         """Bring the launcher what an attempt made or changed.
 
         Raises:
             OffloadError: it can't be kept: something still writes, or the launcher says no.
         """
+        files = self._place.files
         made = changed_since(files, start.manifest, start.copied)
         before = self._blobs.bytes_out
         if made.manifest.entries:

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from offload.snapshot.sifting import remove
 from offload.snapshot.writing import copy_file
 from offload.wire.runner_place import ENDED, HOME, IDENTITY, LOCK
 from offload.wire.trees import empty_directory, remove_tree
@@ -60,15 +61,7 @@ class Workplace:
         return True
 
     def clear(self) -> None:
-        """Remove all work."""
-        self.clear_attempt()
-        for path in (self.pristine, self.spool):
-            remove_tree(path)
-        self.stdin.unlink(missing_ok=True)
-        self.reserve.unlink(missing_ok=True)
-
-    def clear_attempt(self) -> None:
-        """Remove what belongs to an attempt, as far as that can be done."""
+        """Remove all work, as far as that can be done."""
         # A task that is another user may leave what can't be removed; the next one is told so.
         with contextlib.suppress(PermissionError):
             if self._is_given:
@@ -76,12 +69,25 @@ class Workplace:
             # Mostly all of it is empty, and one after the other needs no walk.
             for path in dict.fromkeys((self._shared / "files", self._shared, self._attempt)):
                 remove_tree(path)
+        for path in (self.pristine, self.spool):
+            remove_tree(path)
+        self.stdin.unlink(missing_ok=True)
+        self.reserve.unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        """Remove what an attempt left beside its copy of the snapshot."""
+        with contextlib.suppress(PermissionError, FileNotFoundError), os.scandir(self._shared) as entries:
+            for entry in entries:
+                if Path(entry.path) != self.files:
+                    remove(os.fsencode(entry.path))
 
     def prepare_attempt(self) -> None:
         """Make room for an attempt."""
         self._attempt.mkdir(exist_ok=True)
         if self._agent:
             open_to_all(self._shared)
+        else:
+            self._attempt.chmod(0o755)  # whatever the last one made of it
 
     def checkpoint(self, path: Path) -> None:
         """Make the directory that outlives an attempt."""

@@ -16,11 +16,11 @@ from typing import Final
 from offload.errors import FileChangedError, SnapshotUnreadableError
 from offload.model.blobs import BlobSink
 from offload.model.manifest import Entry, Kind, Manifest, digest_of
-from offload.snapshot.checkout import Pristine
 from offload.snapshot.reading import FileChanged, hash_file
 from offload.snapshot.sending import send_files
 from offload.snapshot.take import entry_of
 from offload.snapshot.walk import Node, walk_results
+from offload.snapshot.working_copy import Pristine
 
 _TRIES: Final = 5
 
@@ -42,8 +42,8 @@ class Results:
 def changed_since(root: Path, snapshot: Manifest, pristine: Pristine) -> Results:
     """What in the directory ``root``, a copy of ``snapshot``, is new or changed.
 
-    Files with a fingerprint in ``pristine``, which :func:`offload.snapshot.checkout.copy_tree` gave, aren't
-    read.
+    Files with a fingerprint in ``pristine``, which
+    :meth:`offload.snapshot.working_copy.WorkingCopy.fill` gave, aren't read.
 
     Raises:
         FileChangedError: something still writes there.

@@ -9,8 +9,9 @@ import pytest
 from fakes.trees import Link, describe, make, settle
 from offload.errors import BlobCorruptError, BlobMissingError, PlaybackError
 from offload.model.manifest import Entry, Kind, Manifest, digest_of
-from offload.snapshot.checkout import check_out, copy_tree
+from offload.snapshot.checkout import check_out
 from offload.snapshot.fingerprint import fingerprint_of
+from offload.snapshot.working_copy import WorkingCopy
 from offload.store.blobs import BlobFiles
 
 TEXT = b"a,b\n" * 1000
@@ -71,7 +72,7 @@ def test_a_copy_is_a_copy_with_modes_links_and_times(tmp_path):
     os.utime(tmp_path / "one" / "x", (1000, 1000))
     (tmp_path / "one" / "ro").chmod(0o555)
     os.utime(tmp_path / "one" / "ro", (2000, 2000))
-    copy_tree(tmp_path / "one", tmp_path / "two")
+    WorkingCopy(tmp_path / "one", tmp_path / "two").fill()
     assert describe(tmp_path / "one") == describe(tmp_path / "two")
     assert (tmp_path / "two" / "x").stat().st_mtime == 1000
     assert (tmp_path / "two" / "ro").stat().st_mtime == 2000
@@ -82,8 +83,8 @@ def test_a_copy_is_a_copy_with_modes_links_and_times(tmp_path):
 def test_a_copy_vouches_only_for_files_that_could_not_have_changed_unseen(tmp_path):
     make(tmp_path / "one", {"x": b"1"})
     settle(tmp_path / "one")
-    assert copy_tree(tmp_path / "one", tmp_path / "two") == {}
+    assert WorkingCopy(tmp_path / "one", tmp_path / "two").fill() == {}
     make(tmp_path / "many", {f"f{number}": os.urandom(100_000) for number in range(600)})
-    copied = copy_tree(tmp_path / "many", tmp_path / "many2")
+    copied = WorkingCopy(tmp_path / "many", tmp_path / "many2").fill()
     for path, fingerprint in copied.items():
         assert fingerprint_of(os.lstat(tmp_path / "many2" / os.fsdecode(path))) == fingerprint

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from fakes.trees import Link, make, trees
 from offload.errors import FileChangedError
 from offload.model.manifest import Kind, Manifest, decode_manifest
-from offload.snapshot.checkout import check_out, copy_tree
+from offload.snapshot.checkout import check_out
 from offload.snapshot.diff import changed_since, send_results
+from offload.snapshot.working_copy import WorkingCopy
 
 HOME = {
     "fit.R": b"x <- 1\n",
@@ -30,7 +31,7 @@ def attempt(take, launcher, tmp_path):
     make(tmp_path / "home", HOME)
     snapshot = take(tmp_path / "home").manifest
     check_out(snapshot, launcher.connect(), tmp_path / "pristine")
-    copied = copy_tree(tmp_path / "pristine", tmp_path / "work")
+    copied = WorkingCopy(tmp_path / "pristine", tmp_path / "work").fill()
     return tmp_path / "work", lambda: changed_since(tmp_path / "work", snapshot, copied)
 
 

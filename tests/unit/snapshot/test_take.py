@@ -26,8 +26,9 @@ from offload.errors import (
     SnapshotUnreadableError,
 )
 from offload.model.manifest import Kind, decode_manifest
-from offload.snapshot.checkout import check_out, copy_tree
+from offload.snapshot.checkout import check_out
 from offload.snapshot.take import take_snapshot
+from offload.snapshot.working_copy import WorkingCopy
 from offload.wire.blob_client import HttpBlobs
 from offload.wire.trees import remove_tree
 
@@ -43,7 +44,7 @@ def test_any_tree_comes_out_of_its_snapshot_and_its_copy_as_it_was(tree):
         manifest = decode_manifest(blobs.get_manifest(snapshot.digest))
         assert manifest == snapshot.manifest
         check_out(manifest, blobs, Path(directory, "out"))
-        copy_tree(Path(directory, "out"), Path(directory, "copy"))
+        WorkingCopy(Path(directory, "out"), Path(directory, "copy")).fill()
         assert describe(home) == describe(Path(directory, "out")) == describe(Path(directory, "copy"))
 
 
