@@ -194,10 +194,13 @@ def test_tasks_in_a_row_start_clean_and_leave_no_process_and_no_descriptor(launc
         launcher.add_task(index)
         assert launcher.completion(f"lease-{index}-1").outcome.reason is None
         assert launcher.output(task=index) == b"1\ndata.csv\n"
+        eventually(lambda: os.listdir(any_pod.files) == [])
         opened.append(open_in(any_pod.runner.process.pid) + open_in(any_pod.container.agent))
-    assert opened[-1] <= opened[1]
+    # The runner may still be tidying up.
+    eventually(
+        lambda: open_in(any_pod.runner.process.pid) + open_in(any_pod.container.agent) <= min(opened[:3])
+    )
     assert any_pod.container.below() == []
-    eventually(lambda: os.listdir(any_pod.files) == [])
     assert sorted(os.listdir(any_pod.shared / "control")) == ["answers", "orders", "signals"]
     launcher.order(OrderKind.STOP)
     assert any_pod.container.wait() == 0
