@@ -104,7 +104,11 @@ class Attempt:
         finally:
             self._spool.abandon()
             delivery.wait()
-        return None if self._control.will is Cause.DROP else outcome
+        if self._control.will is Cause.DROP:
+            return None
+        if outcome.reason is None:
+            self._place.spare_checkpoint(self._saved)
+        return outcome
 
     def _outcome(self, delivery: Delivery, checkpoint: Checkpoint) -> Outcome:
         try:

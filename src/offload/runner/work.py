@@ -7,12 +7,14 @@ import fcntl
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from offload.snapshot.sifting import remove
+from offload.snapshot.sifting import attributes, remove
 from offload.snapshot.writing import copy_file
 from offload.wire.runner_place import ENDED, HOME, IDENTITY, LOCK
 from offload.wire.trees import empty_directory, remove_tree
+
+_USUAL: Final = 0o755
 
 
 class Workplace:
@@ -43,6 +45,7 @@ class Workplace:
         self._is_given = files is not None
         self.result = self._shared / "result.json"
         self.stdin = directory / "stdin"
+        self._spare = directory / "checkpoint"
         self.was_occupied = (directory / IDENTITY).exists()
 
     def occupy(self) -> bool:
@@ -69,7 +72,7 @@ class Workplace:
             # Mostly all of it is empty, and one after the other needs no walk.
             for path in dict.fromkeys((self._shared / "files", self._shared, self._attempt)):
                 remove_tree(path)
-        for path in (self.pristine, self.spool):
+        for path in (self.pristine, self.spool, self._spare):
             remove_tree(path)
         self.stdin.unlink(missing_ok=True)
         self.reserve.unlink(missing_ok=True)
@@ -87,13 +90,27 @@ class Workplace:
         if self._agent:
             open_to_all(self._shared)
         else:
-            self._attempt.chmod(0o755)  # whatever the last one made of it
+            self._attempt.chmod(_USUAL)  # whatever the last one made of it
 
     def checkpoint(self, path: Path) -> None:
-        """Make the directory that outlives an attempt."""
-        path.mkdir(parents=True, exist_ok=True)
+        """Make the directory that outlives an attempt, unless there is one."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._spare.rename(path)
+        except OSError:  # there is no spare one, or there are files of an earlier attempt
+            path.mkdir(exist_ok=True)
         if self._agent:
             open_to_all(path)
+
+    def spare_checkpoint(self, path: Path) -> None:
+        """Take the directory of a task that has succeeded for the next one, if it was never used.
+
+        A million tasks would leave a million of them.
+        """
+        with contextlib.suppress(OSError):  # it stays where it is on another file system
+            if not os.listdir(path) and not attributes(os.fsencode(path)):
+                path.chmod(_USUAL)
+                path.rename(self._spare)
 
     def task_stdin(self) -> Path:
         """Standard input as the task can read it."""

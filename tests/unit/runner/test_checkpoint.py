@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -125,3 +126,19 @@ def test_an_evicted_runner_keeps_the_checkpoint_before_it_ends(launcher, script,
     runner.process.send_signal(signal.SIGTERM)
     assert launcher.completion().outcome.reason.code is ReasonCode.EVICTED
     assert saved() == {"n": b"late\n"}
+
+
+def test_tasks_that_save_nothing_leave_no_directories_and_find_an_empty_one(
+    launcher, script, start, tmp_path
+):
+    script(
+        'cd "$OFFLOAD_CHECKPOINT" && stat -c %a . && ls -A && chmod 700 . && case $OFFLOAD_TASK in '
+        "2) echo 1 > kept;; 4) exit 1;; esac"
+    )
+    for index in range(1, 7):
+        launcher.add_task(index)
+    start(OFFLOAD_CHECKPOINTS=str(tmp_path / "checkpoints"))
+    for index in range(1, 7):
+        launcher.completion(f"lease-{index}-1")
+        assert launcher.output(task=index) == b"755\n"
+    assert sorted(os.listdir(tmp_path / "checkpoints")) == ["2", "4"]
