@@ -9,7 +9,7 @@ costs more than most answers.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request
 
@@ -17,6 +17,8 @@ from offload.errors import UnauthorizedError
 from offload.launcher.launcher import Launcher
 from offload.model.ids import PoolId, RunnerId, pool_of_runner
 from offload.server.problems import problems
+
+PATH_OF_RUNNERS: Final = "/runner/v1"
 
 
 async def launcher_of(request: Request) -> Launcher:
@@ -68,9 +70,6 @@ async def pool(request: Request, launcher: Here) -> PoolId:
     return found
 
 
-Caller = Annotated[PoolId, Depends(pool)]
-
-
 def router_for_people(tag: str, prefix: str = "") -> APIRouter:
     """Where routes of the public API are added, below ``/v1``."""
     return APIRouter(
@@ -79,8 +78,8 @@ def router_for_people(tag: str, prefix: str = "") -> APIRouter:
 
 
 def router_for_runners() -> APIRouter:
-    """Where routes of the runner protocol are added, below ``/runner/v1``."""
-    return APIRouter(prefix="/runner/v1", dependencies=[Depends(pool)], include_in_schema=False)
+    """Where routes of the runner protocol are added that the public API has, too."""
+    return APIRouter(prefix=PATH_OF_RUNNERS, dependencies=[Depends(pool)], include_in_schema=False)
 
 
 def check_runner(caller: PoolId, runner: str) -> None:

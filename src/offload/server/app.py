@@ -14,7 +14,7 @@ from offload.server.access import router_for_people, router_for_runners
 from offload.server.api import clusters, jobs, launcher, streams
 from offload.server.content import with_content
 from offload.server.problems import Guard, handle_problems, problems
-from offload.server.runner_api import routes
+from offload.server.runner_api.routes import routes
 
 _DESCRIPTION: Final = """\
 Everything that Offload's command line and SDKs do, they do through this API.
@@ -57,7 +57,7 @@ def create_runner_app(launcher_: Launcher) -> ASGIApp:
 # Both take routes as they are: those of a router that it includes FastAPI makes a second time, which would be
 # a tenth of a launcher's start.
 def _of_runners() -> list[BaseRoute]:
-    return [*routes.router.routes, *with_content(router_for_runners()).routes]
+    return [*routes(), *with_content(router_for_runners()).routes]
 
 
 def _of_people() -> list[BaseRoute]:
