@@ -61,7 +61,7 @@ def interpreters(work: Path, tasks: int = 200) -> None:
     """W4: interpreters, of which two run at a time."""
     for program in (["python3", "-c", "pass"], ["Rscript", "-e", "1"]):
         floor = ("xargs -P2", partial(_xargs, tasks, program))
-        row(f"{tasks} x `{' '.join(program)}`", partial(_array, tasks, program, work), floor, rounds=2)
+        row(f"{tasks} x `{' '.join(program)}`", partial(_array, tasks, program, work), floor, rounds=4)
 
 
 def makespans(work: Path) -> None:
