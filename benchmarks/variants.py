@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.launcher import memory, processes
+from benchmarks.run import write_project
 from benchmarks.table import OFFLOAD, row, seconds
 
 CORES = 2
@@ -38,6 +39,7 @@ def main() -> None:
     try:
         short_tasks(work)
         interpreters(work)
+        large_directory(place)
         makespans(work)
         kills(work)
         a_million(work)
@@ -62,6 +64,19 @@ def interpreters(work: Path, tasks: int = 200) -> None:
     for program in (["python3", "-c", "pass"], ["Rscript", "-e", "1"]):
         floor = ("xargs -P2", partial(_xargs, tasks, program))
         row(f"{tasks} x `{' '.join(program)}`", partial(_array, tasks, program, work), floor, rounds=4)
+
+
+def large_directory(place: Path, tasks: int = 40) -> None:
+    """Tasks that each start in a clean copy of 5,000 files, 200 MB, and write one more."""
+    project = place / "project"
+    write_project(project, seed=1)
+    copying = f'd=$(mktemp -d -p {place}) && cp -a {project}/. "$d" && cd "$d" && touch out && rm -r "$d"'
+    row(
+        f"{tasks} x `touch out` in 5,000 files, 200 MB",
+        partial(_array, tasks, ["touch", "out"], project),
+        ("xargs -P2 and cp -a", partial(_xargs, tasks, ["sh", "-c", copying])),
+        rounds=1,
+    )
 
 
 def makespans(work: Path) -> None:
