@@ -299,3 +299,21 @@ def test_a_job_that_fails_fast_ends_what_runs_and_begins_no_more(here):
     assert "gave up, because enough tasks had failed (--fail-fast)" in here.text("why", job["id"])
     status = json.loads(here.text("status", job["id"], "--json"))
     assert status["tasks"][-1]["reason"]["sentence"].startswith("The job gave up (--fail-fast)")
+
+
+@pytest.mark.parametrize(
+    ("taken", "words"),
+    [
+        ((2,), "File exists. What the other 2 made is home."),
+        ((2, 3), "File exists. So it is with 2 of 3 tasks. What the other 1 made is home."),
+        ((1, 2, 3), "File exists. So it is with 3 of 3 tasks."),
+    ],
+)
+def test_a_place_that_is_no_directory_keeps_nobody_elses_results_away(here, taken, words):
+    for index in taken:
+        here.write(f"out/{index}", "mine\n")
+    done = here.offload("run", "--array", "1-3", "--results", "out/{task}", "--", "touch", "made")
+    assert words in done.stderr.decode()
+    for index in range(1, 4):
+        place = here.here / f"out/{index}"
+        assert place.read_text() == "mine\n" if index in taken else (place / "made").exists()

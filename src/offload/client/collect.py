@@ -129,13 +129,12 @@ def _play_back(blobs: HttpBlobs, job: JobView, task: TaskView, before: Manifest,
 
 def _together(refused: list[PlaybackError], tasks: int) -> PlaybackError:
     """What couldn't be written of one task, or of some of many."""
-    first, *others = refused
-    if not others:
+    first, came = refused[0], tasks - len(refused)
+    if tasks == 1:
         return first
-    return PlaybackError(
-        f"{first.sentence} And {len(others)} more of {tasks} tasks have results that can't be written.",
-        next_step=first.next_step,
-    )
+    many = f" So it is with {len(refused)} of {tasks} tasks." if len(refused) > 1 else ""
+    rest = f" What the other {came} made is home." if came else ""
+    return PlaybackError(f"{first.sentence}{many}{rest}", next_step=first.next_step)
 
 
 def _edited(report: PlaybackReport, before: Manifest) -> frozenset[bytes]:
