@@ -16,7 +16,7 @@ from pathlib import Path
 
 from offload.errors import disk_full
 from offload.snapshot.checkout import FREE, FULL, OWNER_MAY_ALL, make_empty
-from offload.snapshot.fingerprint import Fingerprint, settled
+from offload.snapshot.fingerprint import Fingerprint, settled, tells_of_all_changes
 from offload.snapshot.sifting import Sieve, State, attributes, dress, remove, state_of
 from offload.snapshot.writing import copy_file
 from offload.wire.trees import empty_directory
@@ -40,6 +40,8 @@ class WorkingCopy:
         self._copied: dict[bytes, State] = {}
         self._attributes: frozenset[str] = frozenset()
         self._is_whole = False
+        self._is_told = False
+        # When the copy began to be used; 0 where nothing but a comparison proves anything.
         self._used_ns = 0
 
     def fill(self) -> Pristine:
@@ -60,11 +62,11 @@ class WorkingCopy:
                     self.tidy()
                 raise
         # The next change may come within the same tick as the copy.
-        now = self._used_ns = time.time_ns()
+        self._used_ns = time.time_ns() if self._is_told else 0
         return {
             path: state.fingerprint
             for path, state in self._copied.items()
-            if stat.S_ISREG(state.mode) and settled(state.fingerprint, now)
+            if stat.S_ISREG(state.mode) and settled(state.fingerprint, self._used_ns)
         }
 
     def tidy(self) -> None:
@@ -104,6 +106,7 @@ class WorkingCopy:
 
     def _begin(self) -> None:
         make_empty(self._root, OWNER_MAY_ALL)
+        self._is_told = tells_of_all_changes(self._root)
         self._copied = {b"": state_of(os.lstat(self._root))}
         self._attributes = attributes(self._root)
 

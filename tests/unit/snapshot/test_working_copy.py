@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import shutil
 import stat
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from fakes.trees import Link, describe, make, settle, trees
 from fakes.unprivileged import run_unprivileged
 from offload.errors import DiskFullError, PlaybackError
+from offload.snapshot.fingerprint import fingerprint_of
 from offload.snapshot.working_copy import WorkingCopy
 
 TREE = {
@@ -175,6 +177,26 @@ def test_what_an_attempt_leaves_alone_is_not_copied_again(copy, work, long_ago):
     assert (work / "fit.R").read_bytes() == b"x <- 1\n"
 
 
+@pytest.mark.parametrize("where", ["/tmp", "/dev/shm"])
+def test_what_was_written_through_memory_is_changed_on_every_file_system(where):
+    with tempfile.TemporaryDirectory(dir=where) as directory:
+        pristine, work = Path(directory, "pristine"), Path(directory, "work")
+        make(pristine, {"x": b"12", "y": b"34"})
+        copy = WorkingCopy(pristine, work)
+        copy.fill()
+        settle(work)
+        known = copy.fill()
+        with (work / "x").open("r+b") as file, mmap.mmap(file.fileno(), 2) as memory:
+            assert memory[0] == ord("1")
+            memory[0] = ord("9")
+        assert known.get(b"x") != fingerprint_of(os.lstat(work / "x"))
+        before = inodes(work)
+        copy.tidy()
+        assert inodes(work) == {b"y": before[b"y"]}
+        copy.fill()
+        assert (work / "x").read_bytes() == b"12"
+
+
 def test_a_file_that_was_proved_untouched_is_not_read_for_results(copy, work):
     settle(work)
     copy.tidy()
@@ -241,6 +263,7 @@ UNPRIVILEGED = """
 import os, sys
 from pathlib import Path
 from fakes.trees import describe, make
+from offload.snapshot.fingerprint import fingerprint_of
 from offload.snapshot.working_copy import WorkingCopy
 
 pristine, work = Path(sys.argv[1], "pristine"), Path(sys.argv[1], "work")
