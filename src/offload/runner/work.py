@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from offload.snapshot.sifting import attributes, remove
+from offload.snapshot.sifting import State, remove, state_of
 from offload.snapshot.writing import copy_file
 from offload.wire.runner_place import ENDED, HOME, IDENTITY, LOCK
 from offload.wire.trees import empty_directory, remove_tree
@@ -46,6 +46,7 @@ class Workplace:
         self.result = self._shared / "result.json"
         self.stdin = directory / "stdin"
         self._spare = directory / "checkpoint"
+        self._lent: State | None = None
         self.was_occupied = (directory / IDENTITY).exists()
 
     def occupy(self) -> bool:
@@ -101,15 +102,18 @@ class Workplace:
             path.mkdir(exist_ok=True)
         if self._agent:
             open_to_all(path)
+        else:
+            path.chmod(_USUAL)
+        self._lent = state_of(path.stat())
 
     def spare_checkpoint(self, path: Path) -> None:
         """Take the directory of a task that has succeeded for the next one, if it was never used.
 
-        A million tasks would leave a million of them.
+        A million tasks would leave a million of them. A runner that isn't expected back may find that another
+        one has the directory now: that has changed its mode, and so its state.
         """
         with contextlib.suppress(OSError):  # it stays where it is on another file system
-            if not os.listdir(path) and not attributes(os.fsencode(path)):
-                path.chmod(_USUAL)
+            if state_of(path.stat()) == self._lent and not os.listdir(path):
                 path.rename(self._spare)
 
     def task_stdin(self) -> Path:

@@ -7,7 +7,9 @@ import signal
 
 import pytest
 
+from fakes.trees import settle
 from offload.model.reasons import ReasonCode
+from offload.runner.work import Workplace
 from offload.wire.runner_protocol import OrderKind
 
 SAVE = "mkdir -p $OFFLOAD_CHECKPOINT/deep; echo 7 > $OFFLOAD_CHECKPOINT/deep/n"
@@ -132,8 +134,8 @@ def test_tasks_that_save_nothing_leave_no_directories_and_find_an_empty_one(
     launcher, script, start, tmp_path
 ):
     script(
-        'cd "$OFFLOAD_CHECKPOINT" && stat -c %a . && ls -A && chmod 700 . && case $OFFLOAD_TASK in '
-        "2) echo 1 > kept;; 4) exit 1;; esac"
+        'cd "$OFFLOAD_CHECKPOINT" && stat -c %a . && ls -A && case $OFFLOAD_TASK in '
+        "2) echo 1 > kept;; 3) chmod 700 .;; 5) exit 1;; esac"
     )
     for index in range(1, 7):
         launcher.add_task(index)
@@ -141,4 +143,15 @@ def test_tasks_that_save_nothing_leave_no_directories_and_find_an_empty_one(
     for index in range(1, 7):
         launcher.completion(f"lease-{index}-1")
         assert launcher.output(task=index) == b"755\n"
-    assert sorted(os.listdir(tmp_path / "checkpoints")) == ["2", "4"]
+    assert sorted(os.listdir(tmp_path / "checkpoints")) == ["2", "3", "5"]
+
+
+def test_a_directory_that_another_runner_was_given_meanwhile_is_not_taken(tmp_path):
+    late, other = Workplace(tmp_path / "late"), Workplace(tmp_path / "other")
+    (tmp_path / "late").mkdir()
+    shared = tmp_path / "checkpoints" / "1"
+    late.checkpoint(shared)
+    settle(shared.parent)
+    other.checkpoint(shared)
+    late.spare_checkpoint(shared)
+    assert shared.is_dir()
