@@ -62,8 +62,9 @@ def short_tasks(work: Path, tasks: int = 2000) -> None:
 def interpreters(work: Path, tasks: int = 200) -> None:
     """W4: interpreters, of which two run at a time."""
     for program in (["python3", "-c", "pass"], ["Rscript", "-e", "1"]):
-        floor = ("xargs -P2", partial(_xargs, tasks, program))
-        row(f"{tasks} x `{' '.join(program)}`", partial(_array, tasks, program, work), floor, rounds=4)
+        ours, name = partial(_array, tasks, program, work), f"{tasks} x `{' '.join(program)}`"
+        row(name, ours, ("xargs -P2", partial(_xargs, tasks, program)), rounds=4)
+        row("the same", ours, ("HyperQueue", partial(_hyperqueue, tasks, program)), rounds=1)
 
 
 def large_directory(place: Path, tasks: int = 40) -> None:

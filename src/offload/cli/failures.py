@@ -54,9 +54,7 @@ def failures_command(*, job_id: str, as_json: bool) -> None:
         if as_json:
             print_json([_facts(number, cause) for number, cause in enumerate(causes, 1)])
             return
-        width = shutil.get_terminal_size().columns if is_terminal(STDOUT) else None
-        text = "\n".join(_lines(api, job, causes))
-        click.echo("\n".join(shortened(line, width or len(line)) for line in text.split("\n")))
+        click.echo("\n".join(_lines(api, job, causes)))
 
 
 def _facts(number: int, cause: Cause) -> dict[str, object]:
@@ -100,7 +98,11 @@ def _about(api: Api, job: JobView, number: int, cause: Cause) -> Iterator[str]:
     yield f"   {'tasks' if len(cause.tasks) > 1 else 'task'} {_named(cause.tasks)}"
     if output := _end_of_output(api, job, example):
         yield f"   task {example} printed last:"
-        yield indented(output, 6)
+        yield "\n".join(map(_fitting, indented(output, 6).split("\n")))
+
+
+def _fitting(line: str) -> str:
+    return shortened(line, shutil.get_terminal_size().columns) if is_terminal(STDOUT) else line
 
 
 def _named(tasks: list[int]) -> str:

@@ -57,11 +57,11 @@ def shortened(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(width - 1, 0)] + _DOTS
 
 
-def narrowed(widths: Sequence[int], headers: Sequence[int], room: int) -> list[int]:
-    """Widths that fit into a room, if they can: the widest become narrower, but not than their headers."""
+def narrowed(widths: Sequence[int], least: Sequence[int], room: int) -> list[int]:
+    """Widths that fit into a room, if they can: the widest become narrower, down to ``least``."""
     fits: list[int] = []
     for most in range(max(room, _NARROW), _NARROW - 1, -1):
-        fits = [min(width, max(most, header)) for width, header in zip(widths, headers, strict=True)]
+        fits = [min(width, max(most, floor)) for width, floor in zip(widths, least, strict=True)]
         if sum(fits) <= room:
             break
     return fits

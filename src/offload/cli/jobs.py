@@ -36,7 +36,7 @@ def jobs_command(*, state: str | None, limit: int, as_json: bool) -> None:
     else:
         now = time.time()
         headers = ("id", "name", "state", "tasks", "cluster", "submitted", "ran")
-        click.echo(table(headers, [_row(job, now) for job in page.jobs]))
+        click.echo(table(headers, [_row(job, now) for job in page.jobs], whole=("tasks",)))
         if page.next:
             click.echo(f"… and older ones: offload jobs --limit {limit * 2}")
 

@@ -46,7 +46,13 @@ def show_plan(api: Api, plan: Plan, *, as_json: bool) -> None:
         origins: dict[str, Any] = {**_filled_in(asked, spec), **plan.settings.origins}
         print_json({"spec": to_builtins(spec), "root": str(plan.root), "origins": origins})
     else:
-        click.echo(table(("what", "value", "from"), _rows(plan, spec, session, _filled_in(asked, spec))))
+        click.echo(
+            table(
+                ("what", "value", "from"),
+                _rows(plan, spec, session, _filled_in(asked, spec)),
+                whole=("value",),
+            )
+        )
 
 
 def _filled_in(asked: Spec, spec: Spec) -> dict[str, str]:

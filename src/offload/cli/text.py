@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from offload.cli.fitting import narrowed, shortened
@@ -28,13 +28,23 @@ STATE_STYLES: Final = {
 _GAP: Final = "  "
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
-    """Columns as wide as their content; on a terminal long cells are cut, so that a row fits into a line."""
+def table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    indent: str = "",
+    whole: Collection[str] = (),
+) -> str:
+    """Columns as wide as their content.
+
+    On a terminal long cells are cut, so that a row fits into a line, but in the columns called ``whole``.
+    """
     cells = [list(headers), *(list(map(_one_line, row)) for row in rows)]
     widths = [max(len(row[at]) for row in cells) for at in range(len(headers))]
     if is_terminal(STDOUT):
         gaps = len(indent) + len(_GAP) * (len(widths) - 1)
-        widths = narrowed(widths, list(map(len, headers)), shutil.get_terminal_size().columns - gaps)
+        least = [width if name in whole else len(name) for name, width in zip(headers, widths, strict=True)]
+        widths = narrowed(widths, least, shutil.get_terminal_size().columns - gaps)
     colour = wants_colour(STDOUT)
     lines = []
     for number, row in enumerate(cells):

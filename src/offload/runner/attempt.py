@@ -130,6 +130,8 @@ class Attempt:
             self._spool.seal()
             delivery.wait()
             raise
+        if not ended.clean:
+            self._stage.discard()
         reason = self._judge(ended)
         if reason is not None and ended.cause not in (Cause.CANCEL, Cause.DROP):
             checkpoint.keep()

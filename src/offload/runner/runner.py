@@ -116,7 +116,7 @@ class Runner:
                         crew=those,
                     )
                     self._serve(desk, stage, attempt)
-            except AgentGone:
+            except BaseException:
                 desk.fall_silent()
                 raise
             finally:
@@ -132,8 +132,8 @@ class Runner:
                 desk.drop(lease.token)
             else:
                 desk.complete(lease.token, outcome)
-            stage.tidy()
             self._place.tidy()
+            stage.tidy()
         desk.decline()
 
     def _hello(self, connection: Connection) -> Welcome:

@@ -101,6 +101,10 @@ class Stage:
         with contextlib.suppress(OSError):
             self._copy.tidy()
 
+    def discard(self) -> None:
+        """Keep nothing of the copy for the next attempt: a process of this one couldn't be ended."""
+        self._copy.discard()
+
     def claim_bytes(self) -> int:
         """Bytes fetched since this was last asked: the attempt that asks first bears the snapshot's."""
         fetched, self._blobs.bytes_in = self._blobs.bytes_in, 0

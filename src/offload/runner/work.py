@@ -6,15 +6,17 @@ import contextlib
 import fcntl
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any, Final
 
 from offload.snapshot.sifting import State, remove, state_of
 from offload.snapshot.writing import copy_file
 from offload.wire.runner_place import ENDED, HOME, IDENTITY, LOCK
-from offload.wire.trees import empty_directory, remove_tree
+from offload.wire.trees import empty_directory
 
 _USUAL: Final = 0o755
+_OPEN: Final = 0o777
 
 
 class Workplace:
@@ -70,57 +72,76 @@ class Workplace:
         with contextlib.suppress(PermissionError):
             if self._is_given:
                 empty_directory(self.files)
-            # Mostly all of it is empty, and one after the other needs no walk.
-            for path in dict.fromkeys((self._shared / "files", self._shared, self._attempt)):
-                remove_tree(path)
+            for path in dict.fromkeys((self._shared, self._attempt)):
+                remove(os.fsencode(path))
         for path in (self.pristine, self.spool, self._spare):
-            remove_tree(path)
+            remove(os.fsencode(path))
         self.stdin.unlink(missing_ok=True)
         self.reserve.unlink(missing_ok=True)
 
     def tidy(self) -> None:
-        """Remove what an attempt left beside its copy of the snapshot."""
-        with contextlib.suppress(PermissionError, FileNotFoundError), os.scandir(self._shared) as entries:
-            for entry in entries:
-                if Path(entry.path) != self.files:
-                    remove(os.fsencode(entry.path))
+        """Remove what an attempt left beside its copy of the snapshot, as far as that can be done."""
+        with contextlib.suppress(OSError):
+            self._reclaim()
+            with os.scandir(self._shared) as entries:
+                for entry in entries:
+                    if Path(entry.path) != self.files:
+                        remove(os.fsencode(entry.path))
 
     def prepare_attempt(self) -> None:
-        """Make room for an attempt."""
+        """Make room for an attempt; raises ``OSError`` where what another one left is in the way."""
         self._attempt.mkdir(exist_ok=True)
-        if self._agent:
-            open_to_all(self._shared)
-        else:
-            self._attempt.chmod(_USUAL)  # whatever the last one made of it
+        self._reclaim()
+        remove(os.fsencode(self.result))
+
+    def _reclaim(self) -> None:
+        """See that what is shared is a directory, not what a script put there, and can be written to."""
+        mode = _OPEN if self._agent else _USUAL
+        if not self._shared.is_dir() or self._shared.is_symlink():
+            remove(os.fsencode(self._shared))
+            self._shared.mkdir(parents=True)
+        if stat.S_IMODE(self._shared.stat().st_mode) != mode:
+            self._shared.chmod(mode)
 
     def checkpoint(self, path: Path) -> None:
-        """Make the directory that outlives an attempt, unless there is one."""
+        """Make the directory that outlives an attempt; what is there already, a link even, stays as it is."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._spare.rename(path)
-        except OSError:  # there is no spare one, or there are files of an earlier attempt
-            path.mkdir(exist_ok=True)
+        is_new = self._is_new(path)
         if self._agent:
             open_to_all(path)
-        else:
-            path.chmod(_USUAL)
-        self._lent = state_of(path.stat())
+        elif not is_new:
+            # Another runner that isn't expected back sees by this that it isn't alone with the directory.
+            with contextlib.suppress(OSError):
+                os.utime(path, follow_symlinks=False)
+        self._lent = state_of(path.lstat()) if is_new else None
+
+    def _is_new(self, path: Path) -> bool:
+        with contextlib.suppress(OSError):  # there is no spare one, or something is there
+            self._spare.rename(path)
+            return True
+        try:
+            path.mkdir()
+        except FileExistsError:
+            return False
+        return True
 
     def spare_checkpoint(self, path: Path) -> None:
         """Take the directory of a task that has succeeded for the next one, if it was never used.
 
-        A million tasks would leave a million of them. A runner that isn't expected back may find that another
-        one has the directory now: that has changed its mode, and so its state.
+        A million tasks would leave a million of them.
         """
         with contextlib.suppress(OSError):  # it stays where it is on another file system
-            if state_of(path.stat()) == self._lent and not os.listdir(path):
+            if self._lent and state_of(path.lstat()) == self._lent and not os.listdir(path):
                 path.rename(self._spare)
+                if self._spare.stat().st_mtime_ns != self._lent.fingerprint.mtime_ns:
+                    self._spare.rename(path)
 
     def task_stdin(self) -> Path:
         """Standard input as the task can read it."""
         if not self._agent:
             return self.stdin
         copy = self._shared / "stdin"
+        copy.unlink(missing_ok=True)
         copy_file(os.fsencode(self.stdin), os.fsencode(copy))
         copy.chmod(0o644)
         return copy
@@ -136,7 +157,7 @@ def open_to_all(directory: Path) -> None:
     """Make a directory that every user of the pod may write into."""
     directory.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(PermissionError):  # somebody else's, such as a mounted one
-        directory.chmod(0o777)
+        directory.chmod(_OPEN)
 
 
 def _identity() -> dict[str, Any]:

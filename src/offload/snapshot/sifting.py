@@ -104,7 +104,7 @@ class Sieve:
         if (now.fingerprint.inode, now.uid, now.gid) != (was.fingerprint.inode, was.uid, was.gid):
             return False
         copy = os.path.join(self._root, path)
-        if attributes(copy) != attributes(os.path.join(self._pristine, path)):
+        if changed_unseen(now, was) or attributes(copy) != attributes(os.path.join(self._pristine, path)):
             return False
         if (now.mode, now.fingerprint.mtime_ns) != (was.mode, was.fingerprint.mtime_ns):
             self._disturbed.add(path)
@@ -134,11 +134,18 @@ def dress(pristine: bytes, copy: bytes) -> State:
     return state_of(os.lstat(copy))
 
 
-def attributes(path: bytes) -> frozenset[str]:
-    """Names of extended attributes, access control lists among them."""
+def changed_unseen(now: State, was: State) -> bool:
+    """Whether something was done to a directory that its state doesn't say, such as ``chattr``."""
+    seen = (now.mode, now.uid, now.gid, now.fingerprint.mtime_ns)
+    return now != was and seen == (was.mode, was.uid, was.gid, was.fingerprint.mtime_ns)
+
+
+def attributes(path: bytes) -> dict[str, bytes]:
+    """Extended attributes, access control lists among them."""
     with contextlib.suppress(OSError):  # a file system without them
-        return frozenset(os.listxattr(path, follow_symlinks=False))
-    return frozenset()
+        names = os.listxattr(path, follow_symlinks=False)
+        return {name: os.getxattr(path, name, follow_symlinks=False) for name in names}
+    return {}
 
 
 def remove(path: bytes) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from offload.errors import disk_full
 from offload.snapshot.checkout import FREE, FULL, OWNER_MAY_ALL, make_empty
 from offload.snapshot.fingerprint import Fingerprint, settled, tells_of_all_changes
-from offload.snapshot.sifting import Sieve, State, attributes, dress, remove, state_of
+from offload.snapshot.sifting import Sieve, State, attributes, changed_unseen, dress, remove, state_of
 from offload.snapshot.writing import copy_file
 from offload.wire.trees import empty_directory
 
@@ -38,14 +38,15 @@ class WorkingCopy:
         self._root = os.fsencode(target)
         # By path below the root, which is itself b"". Empty while nothing is known of what lies there.
         self._copied: dict[bytes, State] = {}
-        self._attributes: frozenset[str] = frozenset()
+        self._attributes: dict[str, bytes] = {}
+        self._is_ours = False
         self._is_whole = False
         self._is_told = False
         # When the copy began to be used; 0 where nothing but a comparison proves anything.
         self._used_ns = 0
 
     def fill(self) -> Pristine:
-        """Make it a copy, with modes, links and modification times.
+        """Make it a copy, with modes, links and modification times, whatever was done to it since.
 
         Gives the fingerprints of its files, for :func:`offload.snapshot.diff.changed_since`.
 
@@ -53,11 +54,15 @@ class WorkingCopy:
             PlaybackError: there is something in it that couldn't be removed.
             DiskFullError: there is no space left; nothing is left behind, and it may be called again.
         """
+        if self._is_ours:
+            with contextlib.suppress(OSError):
+                self.tidy()
         if not self._is_whole:
             try:
                 with disk_full(FULL.format(os.fsdecode(self._root)), FREE):
                     self._copy_what_is_missing()
             except BaseException:
+                self.discard()
                 with contextlib.suppress(OSError):
                     self.tidy()
                 raise
@@ -73,18 +78,22 @@ class WorkingCopy:
         """Remove what an attempt made or changed.
 
         Raises:
-            OSError: something can't be removed; the next attempt will be refused, unless it can be then.
+            OSError: something can't be removed. The next :meth:`fill` tries again, and refuses if it can't.
         """
         before, self._copied = self._copied, {}
         was_whole, self._is_whole = self._is_whole, False
         with contextlib.suppress(OSError):
-            if was_whole and self._restore_root(before[b""]):
+            if before and self._restore_root(before[b""]):
                 kept = Sieve(self._pristine, self._root, before, self._used_ns).run()
                 self._copied = {b"": state_of(os.lstat(self._root)), **kept}
-                self._is_whole = len(self._copied) == len(before)
+                self._is_whole = was_whole and len(self._copied) == len(before)
                 return
-        if before:
+        if self._is_ours:
             remove_all(self._root)
+
+    def discard(self) -> None:
+        """Believe nothing of what lies there: somebody may still write. The next :meth:`tidy` removes it."""
+        self._copied = {}
 
     def _restore_root(self, was: State) -> bool:
         """Make the root as it was, unless it is another one; a mount point can't be made anew."""
@@ -94,18 +103,29 @@ class WorkingCopy:
             return False
         if now == was and settled(was.fingerprint, self._used_ns):
             return True
-        if now.fingerprint.inode != was.fingerprint.inode or not stat.S_ISDIR(now.mode):
+        is_another = now.fingerprint.inode != was.fingerprint.inode or not stat.S_ISDIR(now.mode)
+        if is_another or changed_unseen(now, was):
             return False
         if (now.uid, now.gid) != (was.uid, was.gid):
             os.chown(self._root, was.uid, was.gid)
-        for name in attributes(self._root) - self._attributes:
-            os.removexattr(self._root, name)
+        if now.mode != was.mode:
+            os.chmod(self._root, OWNER_MAY_ALL)
+        self._restore_attributes()
         if now.mode != was.mode:
             os.chmod(self._root, stat.S_IMODE(was.mode))
         return True
 
+    def _restore_attributes(self) -> None:
+        found = attributes(self._root)
+        for name in found.keys() - self._attributes.keys():
+            os.removexattr(self._root, name)
+        for name, value in self._attributes.items():
+            if found.get(name) != value:
+                os.setxattr(self._root, name, value)
+
     def _begin(self) -> None:
         make_empty(self._root, OWNER_MAY_ALL)
+        self._is_ours = True
         self._is_told = tells_of_all_changes(self._root)
         self._copied = {b"": state_of(os.lstat(self._root))}
         self._attributes = attributes(self._root)
@@ -160,6 +180,8 @@ def remove_all(root: bytes) -> None:
     if os.path.islink(root) or not os.path.isdir(root):
         remove(root)
         return
+    with contextlib.suppress(OSError):
+        os.chmod(root, OWNER_MAY_ALL)
     empty_directory(Path(os.fsdecode(root)))
     with contextlib.suppress(OSError):
         os.rmdir(root)

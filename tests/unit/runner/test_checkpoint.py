@@ -155,3 +155,26 @@ def test_a_directory_that_another_runner_was_given_meanwhile_is_not_taken(tmp_pa
     other.checkpoint(shared)
     late.spare_checkpoint(shared)
     assert shared.is_dir()
+
+
+def test_a_link_that_a_task_put_in_place_of_its_directory_is_its_own_alone(launcher, script, start, tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o700)
+    script(
+        'cd "$OFFLOAD_CHECKPOINT/.."; if [ $OFFLOAD_TASK$OFFLOAD_ATTEMPT = 11 ]; then rmdir 1; '
+        f"ln -s {shared} 1; exit 1; fi; test -L $OFFLOAD_TASK && echo link; exit 0"
+    )
+    tokens = [launcher.add_task(1), launcher.add_task(1, 2), launcher.add_task(2)]
+    start()
+    for token in tokens:
+        launcher.completion(token)
+    assert [launcher.output(task=index, attempt=3 - index) for index in (1, 2)] == [b"link\n", b""]
+    assert shared.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_result_that_could_not_be_removed_is_not_the_next_tasks(tmp_path):
+    place = Workplace(tmp_path)
+    place.prepare_attempt()
+    place.result.write_text("{}")
+    place.prepare_attempt()
+    assert not place.result.exists()

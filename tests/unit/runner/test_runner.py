@@ -115,6 +115,27 @@ def test_every_task_starts_in_a_clean_copy_and_only_changes_come_home(launcher, 
     ]
 
 
+@pytest.mark.parametrize(
+    "instead", ["ln -s {elsewhere} attempt", "echo > attempt", "mkdir -m 0 attempt", "true"]
+)
+def test_a_task_that_replaces_what_it_stands_in_harms_nobody(launcher, script, start, tmp_path, instead):
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "files").mkdir(parents=True, mode=0o700)
+    (elsewhere / "precious").write_text("1")
+    elsewhere.chmod(0o700)
+    launcher.snapshot({"data.csv": b"1\n"})
+    replaced = f"cd ../..; mv attempt attempt.old; {instead.format(elsewhere=elsewhere)}"
+    script(f"ls; echo made > new; if [ $OFFLOAD_TASK = 1 ]; then {replaced}; fi")
+    for index in (1, 2, 3):
+        launcher.add_task(index)
+    start()
+    for index in (1, 2, 3):
+        launcher.completion(f"lease-{index}-1")
+        assert launcher.output(task=index) == b"data.csv\n"
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["files", "precious"]
+    assert elsewhere.stat().st_mode & 0o777 == 0o700
+
+
 def test_without_new_files_there_are_no_results(script, run):
     script("true")
     assert run().results is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import shutil
@@ -18,6 +19,7 @@ from fakes.trees import Link, describe, make, settle, trees
 from fakes.unprivileged import run_unprivileged
 from offload.errors import DiskFullError, PlaybackError
 from offload.snapshot.fingerprint import fingerprint_of
+from offload.snapshot.sifting import attributes
 from offload.snapshot.working_copy import WorkingCopy
 
 TREE = {
@@ -250,6 +252,73 @@ def test_a_full_disk_leaves_nothing_and_the_next_call_copies_all_of_it(copy, wor
     assert whole(work) == before
 
 
+def test_what_could_not_be_removed_is_tried_again_and_until_then_no_attempt_starts(copy, work, monkeypatch):
+    before = whole(work)
+    make(work, {".nfs0001": b"", "more": {"x": b""}})
+
+    def busy(path):
+        raise OSError(errno.EBUSY, "Device or resource busy", path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("offload.snapshot.sifting.remove", busy)
+        patch.setattr("offload.snapshot.working_copy.empty_directory", busy)
+        with pytest.raises(OSError, match="busy"):
+            copy.tidy()
+        with pytest.raises(PlaybackError, match="isn't empty"):
+            copy.fill()
+    copy.fill()
+    assert whole(work) == before
+
+
+def test_who_still_writes_after_an_attempt_leaves_nothing_for_the_next_one(copy, work):
+    before = whole(work)
+    copy.tidy()
+    make(work / "data", {"late.txt": b"late"})
+    rewrite(os.fsencode(work / "fit.R"), b"")
+    copy.fill()
+    assert whole(work) == before
+
+
+def test_nothing_is_kept_of_a_copy_that_is_discarded(copy, work):
+    before = inodes(work)
+    settle(work)
+    copy.discard()
+    copy.tidy()
+    assert not work.exists()
+    copy.fill()
+    assert inodes(work).keys() == before.keys()
+
+
+def test_attributes_of_a_given_root_are_set_again(pristine, tmp_path):
+    work = tmp_path / "work"
+    work.mkdir()
+    os.setxattr(work, "user.note", b"1")
+    os.setxattr(work, "user.kept", b"1")
+    copy = WorkingCopy(pristine, work)
+    copy.fill()
+    os.setxattr(work, "user.note", b"2")
+    os.removexattr(work, "user.kept")
+    os.setxattr(work, "user.other", b"3")
+    make(work, {"x": b""})
+    copy.tidy()
+    assert attributes(os.fsencode(work)) == {"user.note": b"1", "user.kept": b"1"}
+
+
+def test_a_directory_deeper_than_python_can_follow_is_removed(copy, work):
+    before = whole(work)
+    place = os.getcwd()
+    os.chdir(work)
+    try:
+        for _ in range(1100):
+            os.mkdir("d")
+            os.chdir("d")
+    finally:
+        os.chdir(place)
+    copy.tidy()
+    copy.fill()
+    assert whole(work) == before
+
+
 def test_a_directory_that_holds_something_is_refused_and_stays_as_it_is(pristine, tmp_path):
     make(tmp_path / "mine", {"x": b"1"})
     copy = WorkingCopy(pristine, tmp_path / "mine")
@@ -281,6 +350,17 @@ first = describe(work)
 work.chmod(0)
 copy.tidy()
 assert describe(work).items() <= first.items(), describe(work)
+copy.fill()
+assert describe(work) == first, describe(work)
+os.setxattr(work, "user.x", b"1")
+work.chmod(0o555)
+copy.tidy()
+copy.fill()
+assert describe(work) == first, describe(work)
+work.rename(work.with_name("old"))
+make(work, {"x": b""})
+work.chmod(0)
+copy.tidy()
 copy.fill()
 assert describe(work) == first, describe(work)
 """
