@@ -16,7 +16,8 @@ def test_output_that_begins_anew_because_the_runner_was_killed_says_so(shell):
     seen = shell.here / "seen"
     wait = f"until [ -e '{seen}' ]; do sleep 0.05; done"
     shell.write(
-        "dies.sh", f"echo begin $OFFLOAD_ATTEMPT\n[ -e '{seen}' ] || {{ {wait}; kill -9 $PPID; sleep 60; }}\n"
+        "dies.sh",
+        f"echo begin $OFFLOAD_ATTEMPT\n[ $OFFLOAD_ATTEMPT = 2 ] || {{ {wait}; kill -9 $PPID; sleep 60; }}\n",
     )
     with shell.start("run", "dies.sh") as process:
         assert process.stdout.readline() == b"begin 1\n"
