@@ -10,10 +10,10 @@ import stat
 from pathlib import Path
 from typing import Any, Final
 
-from offload.snapshot.sifting import State, remove, state_of
+from offload.snapshot.sifting import State, state_of
 from offload.snapshot.writing import copy_file
 from offload.wire.runner_place import ENDED, HOME, IDENTITY, LOCK
-from offload.wire.trees import empty_directory
+from offload.wire.trees import empty_directory, remove
 
 _USUAL: Final = 0o755
 _OPEN: Final = 0o777
@@ -73,9 +73,9 @@ class Workplace:
             if self._is_given:
                 empty_directory(self.files)
             for path in dict.fromkeys((self._shared, self._attempt)):
-                remove(os.fsencode(path))
+                remove(path)
         for path in (self.pristine, self.spool, self._spare):
-            remove(os.fsencode(path))
+            remove(path)
         self.stdin.unlink(missing_ok=True)
         self.reserve.unlink(missing_ok=True)
 
@@ -86,19 +86,19 @@ class Workplace:
             with os.scandir(self._shared) as entries:
                 for entry in entries:
                     if Path(entry.path) != self.files:
-                        remove(os.fsencode(entry.path))
+                        remove(Path(entry.path))
 
     def prepare_attempt(self) -> None:
         """Make room for an attempt; raises ``OSError`` where what another one left is in the way."""
         self._attempt.mkdir(exist_ok=True)
         self._reclaim()
-        remove(os.fsencode(self.result))
+        remove(self.result)
 
     def _reclaim(self) -> None:
         """See that what is shared is a directory, not what a script put there, and can be written to."""
         mode = _OPEN if self._agent else _USUAL
         if not self._shared.is_dir() or self._shared.is_symlink():
-            remove(os.fsencode(self._shared))
+            remove(self._shared)
             self._shared.mkdir(parents=True)
         if stat.S_IMODE(self._shared.stat().st_mode) != mode:
             self._shared.chmod(mode)

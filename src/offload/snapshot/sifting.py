@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from offload.snapshot.checkout import OWNER_MAY_ALL
 from offload.snapshot.fingerprint import Fingerprint, fingerprint_of, settled
-from offload.wire.trees import remove_tree
+from offload.wire.trees import remove
 
-_MAY_ALL: Final = stat.S_IRWXU
 _PIECE: Final = 1 << 20
 
 
@@ -79,7 +79,7 @@ class Sieve:
             is_directory = entry.is_dir(follow_symlinks=False)
             if not self._stays(path, entry, is_directory=is_directory):
                 self._open(directory)
-                remove(entry.path)
+                remove(Path(os.fsdecode(entry.path)))
             elif is_directory:
                 below.append(path)
         return below
@@ -108,14 +108,14 @@ class Sieve:
             return False
         if (now.mode, now.fingerprint.mtime_ns) != (was.mode, was.fingerprint.mtime_ns):
             self._disturbed.add(path)
-            os.chmod(copy, _MAY_ALL)
+            os.chmod(copy, OWNER_MAY_ALL)
         return True
 
     def _open(self, directory: bytes) -> None:
         """Let something be removed from a directory."""
         if directory and directory not in self._disturbed:
             self._disturbed.add(directory)
-            os.chmod(os.path.join(self._root, directory), _MAY_ALL)
+            os.chmod(os.path.join(self._root, directory), OWNER_MAY_ALL)
 
     def _is_same(self, path: bytes, now: State) -> bool:
         """Whether a file or link is what the pristine directory holds."""
@@ -146,15 +146,6 @@ def attributes(path: bytes) -> dict[str, bytes]:
         names = os.listxattr(path, follow_symlinks=False)
         return {name: os.getxattr(path, name, follow_symlinks=False) for name in names}
     return {}
-
-
-def remove(path: bytes) -> None:
-    """Remove whatever is there, if anything is."""
-    if os.path.isdir(path) and not os.path.islink(path):
-        remove_tree(Path(os.fsdecode(path)))
-    else:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
 
 
 def _is_equal(one: bytes, other: bytes) -> bool:

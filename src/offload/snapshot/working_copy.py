@@ -17,9 +17,9 @@ from pathlib import Path
 from offload.errors import disk_full
 from offload.snapshot.checkout import FREE, FULL, OWNER_MAY_ALL, make_empty
 from offload.snapshot.fingerprint import Fingerprint, settled, tells_of_all_changes
-from offload.snapshot.sifting import Sieve, State, attributes, changed_unseen, dress, remove, state_of
+from offload.snapshot.sifting import Sieve, State, attributes, changed_unseen, dress, state_of
 from offload.snapshot.writing import copy_file
-from offload.wire.trees import empty_directory
+from offload.wire.trees import empty_directory, remove
 
 Pristine = dict[bytes, Fingerprint]
 """Files of a copy that can't have changed if they still have this fingerprint, by path."""
@@ -177,11 +177,12 @@ def _copy(entry: os.DirEntry[bytes], target: bytes) -> State:
 
 def remove_all(root: bytes) -> None:
     """Remove a directory, or what has taken its place; of a mount point, what is in it."""
-    if os.path.islink(root) or not os.path.isdir(root):
-        remove(root)
+    path = Path(os.fsdecode(root))
+    if path.is_symlink() or not path.is_dir():
+        remove(path)
         return
     with contextlib.suppress(OSError):
-        os.chmod(root, OWNER_MAY_ALL)
-    empty_directory(Path(os.fsdecode(root)))
+        path.chmod(OWNER_MAY_ALL)
+    empty_directory(path)
     with contextlib.suppress(OSError):
-        os.rmdir(root)
+        path.rmdir()

@@ -28,15 +28,20 @@ def remove_tree(path: Path) -> None:
             return
 
 
+def remove(path: Path) -> None:
+    """Remove whatever is there, if anything is; of a link, the link."""
+    if path.is_dir() and not path.is_symlink():
+        remove_tree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def empty_directory(path: Path) -> None:
     """Remove all that is in a directory, which may be a mount point; make it when it isn't there."""
     os.makedirs(path, exist_ok=True)
     with os.scandir(path) as entries:
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                remove_tree(Path(entry.path))
-            else:
-                os.unlink(entry.path)
+            remove(Path(entry.path))
 
 
 def _open_up(root: bytes) -> None:

@@ -332,7 +332,6 @@ UNPRIVILEGED = """
 import os, sys
 from pathlib import Path
 from fakes.trees import describe, make
-from offload.snapshot.fingerprint import fingerprint_of
 from offload.snapshot.working_copy import WorkingCopy
 
 pristine, work = Path(sys.argv[1], "pristine"), Path(sys.argv[1], "work")

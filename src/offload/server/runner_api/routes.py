@@ -41,18 +41,14 @@ async def lease(request: Request, launcher: Launcher, caller: PoolId) -> Respons
 
 async def logs(request: Request, launcher: Launcher, caller: PoolId) -> Response:
     """Frames of one attempt, as they come."""
-    job, task, attempt = await launcher.store.run(tasks.attempt_held, _lease_of(request))
-    if job != job_of_pool(caller):
-        raise UnauthorizedError("This lease belongs to another pool.")
+    job, task, attempt = await _attempt_of(_lease_of(request), launcher, caller)
     return _json(await launcher.logs.append(job, task, attempt, request.stream()))
 
 
 async def checkpoint(request: Request, launcher: Launcher, caller: PoolId) -> Response:
     """What one attempt saved for the next; its manifest is there already."""
     message, token = await _read(request, Saved), _lease_of(request)
-    job, _, _ = await launcher.store.run(tasks.attempt_held, token)
-    if job != job_of_pool(caller):
-        raise UnauthorizedError("This lease belongs to another pool.")
+    await _attempt_of(token, launcher, caller)
     await launcher.store.run(checkpoints.keep, token, message.digest)
     return Response(status_code=204)
 
@@ -78,6 +74,14 @@ def _lease_of(request: Request) -> str:
     if not 0 < len(token) <= _LONGEST or "\0" in token:
         raise UsageError(f"The header {LEASE_HEADER} names no lease.")
     return token
+
+
+async def _attempt_of(token: str, launcher: Launcher, caller: PoolId) -> tuple[str, int, int]:
+    """Job, task and number of the attempt that a lease of the caller's pool is for."""
+    job, task, attempt = await launcher.store.run(tasks.attempt_held, token)
+    if job != job_of_pool(caller):
+        raise UnauthorizedError("This lease belongs to another pool.")
+    return job, task, attempt
 
 
 async def _read(request: Request, kind: type[T]) -> T:
