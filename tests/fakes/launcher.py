@@ -201,6 +201,7 @@ class FakeLauncher:
             number = self._calls[request.runner] = self._calls.get(request.runner, 0) + 1
             self.changed.notify_all()
             for completion in request.completions:
+                self._keep(list(decode_frames([completion.output])))
                 self.completions.setdefault(completion.token, completion)
             for token in request.returned:
                 self.returned.append(self.leased.pop(token)[1])
@@ -253,15 +254,18 @@ class FakeLauncher:
         with self.changed:
             if token in self.lost:
                 raise LeaseLostError("This lease is lost.")
-            if not frames:
-                return LogReceipt(next_seq=0)
-            key = (frames[0].task, frames[0].attempt)
-            kept = self.frames.setdefault(key, [])
-            fresh = [frame for frame in frames if frame.seq >= len(kept)]
-            kept += fresh
-            self.arrivals.setdefault(key, []).extend([time.time()] * len(fresh))
-            self.changed.notify_all()
-            return LogReceipt(next_seq=len(kept))
+            return LogReceipt(next_seq=self._keep(frames))
+
+    def _keep(self, frames: list[Frame]) -> int:
+        if not frames:
+            return 0
+        key = (frames[0].task, frames[0].attempt)
+        kept = self.frames.setdefault(key, [])
+        fresh = [frame for frame in frames if frame.seq >= len(kept)]
+        kept += fresh
+        self.arrivals.setdefault(key, []).extend([time.time()] * len(fresh))
+        self.changed.notify_all()
+        return len(kept)
 
     def put_manifest(self, digest: str, raw: bytes) -> None:
         absent = [one for one in decode_manifest(raw).blobs() if one not in self.blobs]

@@ -17,11 +17,12 @@ from typing import Final
 from offload.errors import ProtocolError
 from offload.launcher.clock import Clock
 from offload.launcher.hub import Hub
+from offload.launcher.log_keeper import LogKeeper
 from offload.launcher.paces import Paces
 from offload.lifecycle.batch import Pace
 from offload.model.growth import resources_of
 from offload.model.ids import RunnerId, job_of_pool, pool_of_runner, size_of_pool
-from offload.store import jobs, leases, pools
+from offload.store import jobs, leases, pools, tasks
 from offload.store.engine import Store
 from offload.wire.runner_protocol import PROTOCOL_VERSION, Hello, LeaseRequest, LeaseResponse, Welcome
 
@@ -35,8 +36,18 @@ _SPREAD: Final = (0.5, 1.0)
 class Desk:
     """Speaks with runners; ``ttl`` and ``poll`` in seconds."""
 
-    def __init__(self, store: Store, hub: Hub, clock: Clock, *, ttl: float = TTL, poll: float = POLL) -> None:
+    def __init__(
+        self,
+        store: Store,
+        hub: Hub,
+        clock: Clock,
+        logs: LogKeeper,
+        *,
+        ttl: float = TTL,
+        poll: float = POLL,
+    ) -> None:
         self._store = store
+        self._logs = logs
         self._hub = hub
         self._clock = clock
         self._ttl = ttl
@@ -89,8 +100,11 @@ class Desk:
 
         Raises:
             PoolReleasedError: the runner's pool is done, or the runner was seen to have ended.
+            ProtocolError: what attempts printed last isn't made of their frames.
+            DiskFullError: there is no space for what they printed last.
         """
         job = job_of_pool(pool_of_runner(RunnerId(request.runner)))
+        await self._keep_output(job, request)
         self._paces.note(job, request.completions)
         topics = [f"desk:{job}", f"runner:{request.runner}"]
         if request.free_slots:
@@ -107,6 +121,14 @@ class Desk:
                 if not news and loop.time() >= deadline:
                     break
         return LeaseResponse()
+
+    async def _keep_output(self, job: str, request: LeaseRequest) -> None:
+        """Before an attempt is known to have ended, all that it printed is there."""
+        output = {one.token: one.output for one in request.completions if one.output}
+        if output:
+            runner = RunnerId(request.runner)
+            held = await self._store.run(tasks.attempts_held, runner, tuple(output))
+            await self._logs.append_ends(job, {key: output[token] for token, key in held.items()})
 
     @contextmanager
     def _newest_call(self, runner: str) -> Iterator[object]:

@@ -139,7 +139,7 @@ class Launcher:
             clusters=clusters,
             content=content,
             logs=logs,
-            desk=Desk(store, hub, clock, ttl=config.ttl, poll=config.poll),
+            desk=Desk(store, hub, clock, logs, ttl=config.ttl, poll=config.poll),
             submissions=Submissions(store, hub, clusters, content, clock),
             parameters=TaskParameters(store, content),
             reconciler=reconciler,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -58,14 +58,11 @@ class LogFile:
             ProtocolError: these are no frames, or frames of another attempt.
             DiskFullError: there is no space; nothing of them is kept.
         """
-        key = task, attempt
-        seq = self.next_seq.get(key, 0)
+        seq = self.next_seq.get((task, attempt), 0)
         kept: list[bytes] = []
         at = 0
-        for span in spans(data):
+        for span in _spans_of(task, attempt, data):
             if span.stream != Stream.PING:
-                if (span.task, span.attempt) != key:
-                    raise ProtocolError("A log frame belongs to another attempt than the lease.")
                 if span.seq > seq:
                     break
                 if span.seq == seq:
@@ -73,8 +70,29 @@ class LogFile:
                     seq += 1
             at = span.end
         self._write(b"".join(kept))
-        self.next_seq[key] = seq
+        self.next_seq[task, attempt] = seq
         return at
+
+    def append_ends(self, ends: Mapping[tuple[int, int], bytes]) -> None:
+        """Keep the last frames of some attempts, by (task, attempt), that aren't kept yet.
+
+        A gap before them stays: what a crash of the machine took from the end of the file comes no more.
+
+        Raises:
+            ProtocolError: these are no frames, or frames of another attempt.
+            DiskFullError: there is no space; nothing of them is kept.
+        """
+        kept: list[bytes] = []
+        next_seq: dict[tuple[int, int], int] = {}
+        for key, data in ends.items():
+            seq = self.next_seq.get(key, 0)
+            for span in _spans_of(*key, data):
+                if span.seq >= seq:
+                    kept.append(data[span.start : span.end])
+                    seq = span.seq + 1
+            next_seq[key] = seq
+        self._write(b"".join(kept))
+        self.next_seq |= next_seq
 
     def _write(self, data: bytes) -> None:
         if not data:
@@ -98,6 +116,13 @@ class LogFile:
         except OSError:
             os.ftruncate(descriptor, self.size)
             raise
+
+
+def _spans_of(task: int, attempt: int, data: bytes) -> Iterator[Span]:
+    for span in spans(data):
+        if span.stream != Stream.PING and (span.task, span.attempt) != (task, attempt):
+            raise ProtocolError("A log frame belongs to another attempt than the lease.")
+        yield span
 
 
 def walk(path: Path) -> Iterator[tuple[Span, int]]:

@@ -12,7 +12,7 @@ import asyncio
 import re
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -73,6 +73,18 @@ class LogKeeper:
         if file.size > before:
             self._hub.ring(f"logs:{job}")
         return looked_at, LogReceipt(next_seq=file.next_seq.get((task, attempt), 0))
+
+    async def append_ends(self, job: str, ends: Mapping[tuple[int, int], bytes]) -> None:
+        """Keep the last frames of some attempts, by (task, attempt).
+
+        Raises:
+            ProtocolError: these are no frames, or frames of another attempt.
+            DiskFullError: there is no space; nothing of them is kept.
+        """
+        async with self._lock(job):
+            file = await self._open(job)
+            await asyncio.to_thread(file.append_ends, ends)
+        self._hub.ring(f"logs:{job}")
 
     def _lock(self, job: str) -> asyncio.Lock:
         return self._locks.setdefault(job, asyncio.Lock())

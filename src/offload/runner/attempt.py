@@ -1,7 +1,8 @@
 """One attempt from its lease to its outcome.
 
-The order is the promise: the script ends with every process of it, its output reaches the launcher, then its
-results do, and only then an outcome exists. What could not be kept turns a success into a failure.
+The order is the promise: the script ends with every process of it, its results and its output reach the
+launcher, and only then its end counts. The last of its output may go along with the outcome. What could not
+be kept turns a success into a failure.
 """
 
 from __future__ import annotations
@@ -63,6 +64,9 @@ class Attempt:
         control: how others cancel, evict or drop it.
         executor: the agent in another container, or this process itself.
         crew: the threads that serve it.
+
+    Attributes:
+        last_frames: of its output, which are to go along with its outcome.
     """
 
     def __init__(
@@ -85,6 +89,7 @@ class Attempt:
         self._control = control
         self._executor = executor
         self._crew = crew
+        self.last_frames = b""
         self._stdin: Path | None = None
         self._saved = checkpoint_of(config, lease.task)
         self._input = Input()
@@ -97,7 +102,9 @@ class Attempt:
             AgentGone: nobody can know; what it printed is with the launcher.
         """
         token = self._lease.token
-        delivery = self._crew.sender.follow(self._spool, token, lost=lambda: desk.lose(token))
+        delivery = self._crew.sender.follow(
+            self._spool, token, lost=lambda: desk.lose(token), is_short=desk.is_quick
+        )
         try:
             checkpoint = Checkpoint(self._saved, self._lease, patience, notice=self._notice)
             outcome = self._outcome(delivery, checkpoint)
@@ -238,7 +245,7 @@ class Attempt:
         for notice in sent.notices:
             self._notice(notice)
         self._spool.seal()
-        delivery.wait()
+        self.last_frames = delivery.last_frames()
         return Outcome(
             exit_status=exit_status(ended.code),
             reason=_with(_told(reason, flow.complaints), lost or flow.problem or delivery.problem),

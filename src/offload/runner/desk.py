@@ -12,6 +12,7 @@ attempt under way proves to be a long one, the leases behind it are given back, 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import threading
@@ -44,6 +45,8 @@ _QUICK: Final = 0.05
 """Seconds; an empty answer that came faster was outdated, and asking at once again would spin."""
 _GATHER: Final = 1.0
 """Seconds that a completion waits for others while leases wait in the queue."""
+_MOMENT: Final = 0.5
+"""Seconds that an attempt takes at most for the next one to be thought as short."""
 _AHEAD: Final = 63
 """Leases beyond the one that can begin."""
 
@@ -71,6 +74,7 @@ class Desk(threading.Thread):
         self._queue: deque[Lease] = deque()
         self._few = 0
         self._began = 0.0
+        self._took = math.inf
         self._holding: dict[str, Control] = {}
         self._cancelling: set[str] = set()
         # Until it is sent, the age of a completion is the time of its end.
@@ -100,10 +104,16 @@ class Desk(threading.Thread):
             with contextlib.suppress(BlockingIOError):  # it was a signal
                 os.eventfd_read(self._news)
 
-    def complete(self, token: str, outcome: Outcome) -> None:
-        """Tell the launcher how an attempt ended, until it is settled."""
+    @property
+    def is_quick(self) -> bool:
+        """Whether the latest attempt was a matter of a moment, so that the next one may be, too."""
+        return self._took < _MOMENT
+
+    def complete(self, token: str, outcome: Outcome, output: bytes = b"") -> None:
+        """Tell the launcher how an attempt ended and what it printed last, until it is settled."""
         now = time.monotonic()
-        self._forget(token, Completion(token=token, outcome=outcome, took=now - self._began, age=now))
+        self._took = now - self._began
+        self._forget(token, Completion(token=token, outcome=outcome, took=self._took, age=now, output=output))
 
     def drop(self, token: str) -> None:
         """Say no more about this attempt."""

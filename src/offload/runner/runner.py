@@ -127,11 +127,12 @@ class Runner:
         """Attempt after attempt; nobody waits while what one left is removed."""
         while next_one := desk.next_lease():
             lease, control = next_one
-            outcome = attempt(lease=lease, control=control).run(self._patience, desk)
+            under_way = attempt(lease=lease, control=control)
+            outcome = under_way.run(self._patience, desk)
             if outcome is None:
                 desk.drop(lease.token)
             else:
-                desk.complete(lease.token, outcome)
+                desk.complete(lease.token, outcome, under_way.last_frames)
             self._place.tidy()
             stage.tidy()
         desk.decline()

@@ -1,14 +1,17 @@
 """From the spool to the launcher, as it comes: one batch under way, the next one growing meanwhile.
 
 One thread and one connection serve all attempts of a runner, one after another. An attempt that prints
-nothing never disturbs them.
+nothing never disturbs them. Where one short task follows another, and that only, output waits for a moment
+and then goes along with the outcome of its attempt: a call for each would cost as much as such a task.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
+from typing import Final
 
 from offload.errors import LeaseLostError, OffloadError
 from offload.runner.patience import PREFIX, Dismissed, Patience
@@ -18,6 +21,11 @@ from offload.wire.frames import FRAMES_TYPE
 from offload.wire.http import Connection
 from offload.wire.runner_protocol import LEASE_HEADER, LogReceipt
 
+_LITTLE: Final = 1 << 12
+"""Bytes of output that may go along with an outcome."""
+_YOUNG: Final = 0.5
+"""Seconds that output of a short task waits for the task's end."""
+
 
 class Delivery:
     """The frames of one attempt on their way.
@@ -26,30 +34,83 @@ class Delivery:
         spool: of the attempt.
         token: of its lease.
         lost: called when the launcher says that the lease is.
+        take: called once there is something for the sender.
+        hurry: called when the sender has waited long enough.
+        is_short: whether the attempt is thought to end soon.
 
     Attributes:
+        due: when the sender takes what there is, by the monotonic clock.
         problem: why the launcher did not take the output; empty when it did.
     """
 
-    def __init__(self, spool: Spool, token: str, lost: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        token: str,
+        lost: Callable[[], None],
+        *,
+        take: Callable[[Delivery], None],
+        hurry: Callable[[], None],
+        is_short: bool,
+    ) -> None:
         self.spool = spool
         self.token = token
-        self.lost = lost
+        self.due = 0.0
         self.problem = ""
+        self._lost = lost
+        self._take = take
+        self._hurry = hurry
+        self._patience = _YOUNG if is_short else 0.0
+        self._lock = threading.Lock()
+        self._has_begun = False
+        self._is_carried = False
         self._over = threading.Event()
+        spool.when_appended(self._look)
+
+    def _look(self) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            self.due = time.monotonic() + self._patience
+            self._take(self)
+        if self.due and (not self._patience or self.spool.waiting > _LITTLE):
+            self._do_not_wait()
+
+    def _do_not_wait(self) -> None:
+        self.due = 0.0
+        self._hurry()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing left to carry."""
+        return self._over.is_set()
+
+    def last_frames(self) -> bytes:
+        """What can go along with the outcome of the attempt; all else is kept, or given up. It is sealed."""
+        with self._lock:
+            rest = None if self._is_carried else self.spool.rest(_LITTLE)
+            if rest is not None:
+                self._over.set()
+                return rest
+        self.wait()
+        return b""
 
     def wait(self) -> None:
         """Wait until all is kept, or given up. The spool is sealed or abandoned."""
-        if self.spool.has_frames:
+        if self._has_begun and not self.is_over:
+            self._do_not_wait()
             self._over.wait()
 
     def carry(self, post: Callable[[bytes], LogReceipt], dismissed: Callable[[], None]) -> None:
         """Send until the spool is sealed and all of it is kept."""
+        with self._lock:
+            if self.is_over:
+                return
+            self._is_carried = True
         try:
             while batch := self.spool.batch():
                 self.spool.acknowledge(post(batch).next_seq)
         except LeaseLostError:
-            self._give_up(self.lost)
+            self._give_up(self._lost)
         except Dismissed:
             self._give_up(dismissed)
         except OffloadError as error:
@@ -71,23 +132,31 @@ class Sender(threading.Thread):
         self._patience = patience
         self._dismissed = dismissed
         self._deliveries: SimpleQueue[Delivery | None] = SimpleQueue()
+        self._hurry = threading.Event()
 
-    def follow(self, spool: Spool, token: str, *, lost: Callable[[], None]) -> Delivery:
-        """Deliver a spool's frames from the first one on."""
-        delivery = Delivery(spool, token, lost)
-        spool.when_begun(lambda: self._deliveries.put(delivery))
-        return delivery
+    def follow(self, spool: Spool, token: str, *, lost: Callable[[], None], is_short: bool) -> Delivery:
+        """Deliver a spool's frames from the first one on; ``is_short``: with a moment's patience."""
+        return Delivery(
+            spool, token, lost, take=self._deliveries.put, hurry=self._hurry.set, is_short=is_short
+        )
 
     def close(self) -> None:
         """Deliver nothing more, and end the thread."""
         self._deliveries.put(None)
+        self._hurry.set()
         self.join()
 
     def run(self) -> None:
         """Deliver until closed."""
         with self._patience.connect() as connection:
             while delivery := self._deliveries.get():
+                self._wait_for(delivery)
                 delivery.carry(self._posting(connection, delivery.token), self._dismissed)
+
+    def _wait_for(self, delivery: Delivery) -> None:
+        while not delivery.is_over and (left := delivery.due - time.monotonic()) > 0:
+            self._hurry.wait(left)
+            self._hurry.clear()
 
     def _posting(self, connection: Connection, token: str) -> Callable[[bytes], LogReceipt]:
         def send(batch: bytes) -> LogReceipt:

@@ -77,7 +77,7 @@ class Spool:
     _sealed: bool = False
     _abandoned: bool = False
     _full: bool = False
-    _begun: Callable[[], None] | None = None
+    _tell: Callable[[], None] | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def open(self) -> None:
@@ -98,9 +98,9 @@ class Spool:
         """Whether appending works on a full disk, too."""
         return self._reserve is not None
 
-    def when_begun(self, tell: Callable[[], None]) -> None:
-        """Call ``tell`` once there is a first frame; there is none yet."""
-        self._begun = tell
+    def when_appended(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` after each frame, while nobody else can append or take any."""
+        self._tell = tell
 
     @property
     def has_frames(self) -> bool:
@@ -128,8 +128,8 @@ class Spool:
         self.bytes_in += len(raw)
         self._seq += 1
         self._changed.notify_all()
-        if self._seq == 1 and self._begun:
-            self._begun()
+        if self._tell:
+            self._tell()
         return True
 
     def _put(self, raw: bytes, find: Callable[[], _Segment | None]) -> bool:
@@ -200,6 +200,13 @@ class Spool:
             if whole:
                 return raw[:whole]
             return os.pread(segment.fd, HEADER_SIZE + _LENGTH.unpack_from(raw, 24)[0], segment.read)
+
+    def rest(self, limit: int) -> bytes | None:
+        """All frames after the acknowledged ones; None when they are more than ``limit`` bytes."""
+        with self._changed:
+            if self.waiting > limit:
+                return None
+            return b"".join(os.pread(one.fd, one.size - one.read, one.read) for one in self._segments)
 
     def acknowledge(self, next_seq: int) -> None:
         """The launcher keeps every frame below ``next_seq``."""

@@ -137,6 +137,16 @@ def attempt_held(connection: Connection, token: str) -> tuple[str, int, int]:
     return row.job, row.task, row.attempts
 
 
+def attempts_held(
+    connection: Connection, runner: RunnerId, tokens: Sequence[str]
+) -> dict[str, tuple[int, int]]:
+    """Task index and attempt number of those leases that the runner holds."""
+    held = select(tasks.c.token, tasks.c.task, tasks.c.attempts).where(
+        tasks.c.token.in_(tokens), tasks.c.runner == runner
+    )
+    return {row.token: (row.task, row.attempts) for row in connection.execute(held)}
+
+
 def any_held(connection: Connection) -> bool:
     """Whether any lease is held."""
     return (

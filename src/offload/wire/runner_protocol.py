@@ -88,12 +88,14 @@ class Completion:
         outcome: how it ended.
         took: seconds from its beginning, setting up included, to its end.
         age: seconds since its end. Two spans need no clock that both sides agree on.
+        output: the last frames that it printed, where they haven't been sent.
     """
 
     token: str
     outcome: Outcome
     took: float | None = None
     age: float = 0.0
+    output: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,7 +53,7 @@ class Parts:
         self.content = Content(BlobFiles(directory / "blobs"), store, self.clock)
         self.logs = LogKeeper(directory / "logs", store, self.hub)
         self.observer = Observer(self.cluster, store, self.hub, self.clock)
-        self.desk = Desk(store, self.hub, self.clock, ttl=TTL, poll=30.0)
+        self.desk = Desk(store, self.hub, self.clock, self.logs, ttl=TTL, poll=30.0)
         self.expiry = Expiry(store, self.hub, {"local": self.observer}, self.clock, ttl=TTL)
         self.janitor = Janitor(
             store, self.content, self.logs, self.hub, self.clock, retention=86400.0, grace=3600.0

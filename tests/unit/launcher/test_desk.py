@@ -9,14 +9,16 @@ from dataclasses import replace
 import pytest
 
 from fakes.service import finished
-from offload.errors import PoolReleasedError, ProtocolError
+from offload.errors import DiskFullError, PoolReleasedError, ProtocolError
 from offload.launcher.desk import Desk
+from offload.launcher.log_file import LogFile
 from offload.model.ids import pool_id
 from offload.model.outcome import Outcome
 from offload.model.reasons import Reason, ReasonCode
 from offload.model.states import State
 from offload.store import jobs, pools, tasks
-from offload.wire.runner_protocol import Completion, Hello, LeaseRequest, LeaseResponse, OrderKind
+from offload.wire.frames import Frame, Stream, decode_frames
+from offload.wire.runner_protocol import Completion, Hello, Lease, LeaseRequest, LeaseResponse, OrderKind
 
 LOST = Reason(code=ReasonCode.RUNNER_LOST, sentence="It is gone.")
 
@@ -268,7 +270,7 @@ async def test_a_waiting_runner_that_is_seen_to_have_ended_is_told_so_at_once(pa
 
 
 async def test_calls_that_came_together_with_nothing_to_hear_are_answered_one_by_one(parts):
-    desk = Desk(parts.store, parts.hub, parts.clock, poll=0.6)
+    desk = Desk(parts.store, parts.hub, parts.clock, parts.logs, poll=0.6)
     job = (await parts.submit("1-20")).id
     holding = {
         runner: await parts.granted(runner) for runner in [await parts.hello(job, n) for n in range(20)]
@@ -283,3 +285,57 @@ async def test_calls_that_came_together_with_nothing_to_hear_are_answered_one_by
     await asyncio.gather(*map(call, holding))
     assert min(answered) >= 0.3
     assert max(answered) - min(answered) > 0.1
+
+
+async def printed(parts, job: str) -> list[tuple[int, bytes]]:
+    chunks = [chunk async for chunk in parts.logs.read(job)]
+    return [(frame.task, frame.data) for frame in decode_frames(chunks)]
+
+
+def ended(lease: Lease, words: bytes) -> Completion:
+    output = Frame(Stream.STDOUT, lease.attempt, lease.task, 0, 0, words).encode()
+    return Completion(token=lease.token, outcome=Outcome(exit_status=0), output=output)
+
+
+async def test_what_an_attempt_printed_last_comes_with_its_end_once(parts):
+    job = (await parts.submit()).id
+    runner = await parts.hello(job)
+    told = ended(await parts.granted(runner), b"42\n")
+    for _ in range(2):
+        assert (await parts.lease(runner, completions=(told,))).settled == (told.token,)
+    assert await printed(parts, job) == [(1, b"42\n")]
+
+
+async def test_what_an_attempt_printed_last_is_kept_before_its_end_is_counted(parts, monkeypatch):
+    """Whoever hears that a task has ended can read all of its output."""
+    job = (await parts.submit()).id
+    runner = await parts.hello(job)
+    told = ended(await parts.granted(runner), b"42\n")
+
+    def full(*_: object) -> None:
+        raise DiskFullError("There is no space.", next_step="Free some.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LogFile, "append_ends", full)
+        with pytest.raises(DiskFullError):
+            await parts.lease(runner, completions=(told,))
+    assert (await parts.job(job)).counts.succeeded == 0
+    await parts.lease(runner, completions=(told,))
+    assert (await parts.job(job)).counts.succeeded == 1
+    assert await printed(parts, job) == [(1, b"42\n")]
+
+
+async def test_nobody_prints_for_a_lease_of_another_runner(parts):
+    job = (await parts.submit("1-2")).id
+    first, second = await parts.hello(job, 0), await parts.hello(job, 1)
+    lease = await parts.granted(first)
+    await parts.lease(second, completions=(ended(lease, b"I know better"),))
+    assert await printed(parts, job) == []
+
+
+async def test_what_is_no_output_of_the_attempt_is_refused(parts):
+    runner = await parts.hello((await parts.submit("1-2")).id)
+    lease = await parts.granted(runner)
+    told = ended(replace(lease, task=2), b"another task")
+    with pytest.raises(ProtocolError, match="another attempt"):
+        await parts.lease(runner, completions=(told,))

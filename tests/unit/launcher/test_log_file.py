@@ -48,6 +48,31 @@ def test_what_is_kept_is_found_out_again(tmp_path):
     assert (again.size, again.next_seq) == (log.size, {(1, 1): 100, (2, 3): 100})
 
 
+def test_the_ends_of_several_attempts_are_kept_once(tmp_path):
+    log = LogFile.open(tmp_path / "job.frames")
+    log.append(1, 1, frame(0) + frame(1))
+    ends = {(1, 1): frame(1) + frame(2), (2, 1): frame(0, task=2)}
+    for _ in range(2):  # the answer to the first call got lost
+        log.append_ends(ends)
+    assert log.path.read_bytes() == frame(0) + frame(1) + frame(2) + frame(0, task=2)
+    assert LogFile.open(log.path).next_seq == log.next_seq == {(1, 1): 3, (2, 1): 1}
+
+
+def test_an_end_is_kept_even_if_a_crash_took_what_came_before_it(tmp_path):
+    log = LogFile.open(tmp_path / "job.frames")
+    log.append_ends({(1, 1): frame(7)})
+    assert (log.path.read_bytes(), log.next_seq) == (frame(7), {(1, 1): 8})
+
+
+def test_ends_that_are_of_other_attempts_or_find_no_space_leave_nothing(small_disk):
+    log = LogFile.open(small_disk / "job.frames")
+    with pytest.raises(ProtocolError):
+        log.append_ends({(1, 1): frame(0), (2, 1): frame(0, task=3)})
+    with pytest.raises(DiskFullError):
+        log.append_ends({(1, 1): frame(0), (2, 1): frame(0, b"b" * 80_000, task=2)})
+    assert (log.size, log.next_seq) == (0, {})
+
+
 @pytest.mark.parametrize("torn", [b"\xf5", frame(1)[:-1], frame(1)[:28], b"\0" * 4096, b"rubbish" * 9])
 def test_a_torn_end_is_cut_off(tmp_path, torn):
     path = tmp_path / "job.frames"

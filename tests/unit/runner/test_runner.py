@@ -98,6 +98,28 @@ def test_many_short_tasks_are_told_in_few_calls(launcher, script, start):
     assert sum(path.endswith("/lease") for path in launcher.requests) < 50
 
 
+def test_what_short_tasks_print_comes_with_their_outcomes(launcher, script, start):
+    script("echo out $OFFLOAD_TASK; echo err >&2")
+    launcher.batch = 20
+    tokens = [launcher.add_task(index) for index in range(1, 61)]
+    start()
+    for index, token in enumerate(tokens, 1):
+        launcher.completion(token)
+        assert launcher.output(task=index) == b"out %d\n" % index
+        assert launcher.output(Stream.STDERR, task=index) == b"err\n"
+    assert launcher.requests.count("POST /logs") < 20
+
+
+def test_output_of_a_long_task_behind_short_ones_comes_while_it_runs(launcher, script, start):
+    script("echo begun; [ $OFFLOAD_TASK != 3 ] || exec sleep 600")
+    launcher.batch = 10
+    for index in (1, 2, 3):
+        launcher.add_task(index)
+    start()
+    launcher.wait_for(lambda: launcher.output(task=3) == b"begun\n")
+    assert "lease-3-1" not in launcher.completions
+
+
 def test_every_task_starts_in_a_clean_copy_and_only_changes_come_home(launcher, script, start):
     launcher.snapshot(
         {"data.csv": b"1,2\n", "same.txt": b"same", "sub": None, "run.sh": b"x"}, modes={"run.sh": 0o755}

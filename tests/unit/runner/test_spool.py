@@ -54,6 +54,16 @@ def test_what_was_not_acknowledged_is_given_again_from_there(tmp_path):
     assert [one.data for one in frames(spool.batch())] == [b"c", b"d"]
 
 
+def test_a_small_rest_is_given_whole_and_a_large_one_not_at_all(tmp_path):
+    spool = new_spool(tmp_path, segment=40)  # two frames each
+    for letter in b"abcde":
+        spool.append(Stream.STDOUT, bytes([letter]))
+    spool.acknowledge(1)
+    size = 4 * (HEADER_SIZE + 1)
+    assert [one.data for one in frames(spool.rest(size))] == [b"b", b"c", b"d", b"e"]
+    assert spool.rest(size - 1) is None
+
+
 @settings(deadline=None, max_examples=50)
 @given(
     st.lists(st.binary(max_size=300), max_size=40),
