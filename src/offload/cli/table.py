@@ -16,7 +16,7 @@ from offload.cli.follow import progress
 from offload.cli.shared import connect, job_argument, json_option
 from offload.cli.terminal import Terminal
 from offload.cli.text import number_of, table
-from offload.client.conditions import parse_conditions
+from offload.client.conditions import parse_conditions, state_wanted
 from offload.client.parquet import write_parquet
 from offload.client.task_table import TaskTable
 from offload.errors import UsageError
@@ -68,13 +68,18 @@ def table_command(
             "--csv, --json and --parquet are forms of one output.", next_step="Choose one of them."
         )
     wanted = parse_conditions(conditions)
-    # Whatever follows the rows that are shown is only counted, and the job has counted its tasks.
-    is_start = not (as_csv or as_json or parquet or wanted)
+    # A form for programs has the same columns whatever the conditions, which takes all tasks to know.
+    is_for_people = not (as_csv or as_json or parquet)
+    state = state_wanted(wanted) if is_for_people else None
+    # Whatever follows the rows that are shown is only counted, and the job has counted its tasks by state.
+    is_start = is_for_people and len(wanted) == (state is not None)
     with connect() as api:
         job = api.job(job_id)
         names = job.spec.parameters.names if job.spec.parameters else ()
         with progress(Terminal(), f"{job_id} reading its tasks"):
-            found = TaskTable(api.tasks(job_id, limit=_SHOWN if is_start else None), names, wanted)
+            tasks = api.tasks(job_id, state=state, limit=_SHOWN if is_start else None)
+            found = TaskTable(tasks, names, wanted)
+    counted = job.counts.total if state is None else job.counts.of(state)
     with found:
         if parquet is not None:
             count = write_parquet(parquet, found.columns, found.rows)
@@ -84,7 +89,7 @@ def table_command(
         elif as_json:
             _print_json(found.rows())
         else:
-            _print_text(job_id, found, job.counts.total if is_start else found.count)
+            _print_text(job_id, found, counted if is_start else found.count)
 
 
 def _print_csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
@@ -109,7 +114,7 @@ def _print_text(job: str, found: TaskTable, count: int) -> None:
     names = [name for name in found.columns if name not in _UNSHOWN]
     shown = [[_words(name, row[name]) for name in names] for row in islice(found.rows(), _SHOWN)]
     click.echo(table(names, shown))
-    if more := count - len(shown):
+    if (more := count - len(shown)) > 0:
         click.echo(f"… and {more:,} more: offload table {job} --csv")
 
 

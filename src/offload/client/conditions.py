@@ -19,7 +19,9 @@ from typing import Any, Final
 from offload.client.columns import BUILT_IN, Kind
 from offload.client.mistakes import together
 from offload.errors import UsageError
+from offload.model.reasons import ReasonCode
 from offload.model.resources import WRITE_DURATION, WRITE_MEMORY, bytes_of, seconds_of
+from offload.model.states import State
 from offload.wire.codec import text_of
 
 _COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {
@@ -38,6 +40,8 @@ _SYNTAX: Final = "Write it like 'state==failed' or 'lr<0.1', with ==, !=, <, <=,
 _WRITE_NUMBER: Final = "Write a number, as in {column}>0.5."
 _WRITE_TRUTH: Final = "Write {column}==true or {column}==false."
 _READ: Final[dict[Kind, Callable[[str], float | None]]] = {Kind.DURATION: seconds_of, Kind.SIZE: bytes_of}
+_NAMES: Final[dict[str, tuple[str, ...]]] = {"state": tuple(State), "reason": tuple(ReasonCode)}
+"""Columns of which each cell is one of some names."""
 _EXPECTED: Final = {
     Kind.COUNT: ("numbers", _WRITE_NUMBER),
     Kind.MOMENT: ("seconds since the epoch", _WRITE_NUMBER),
@@ -79,8 +83,8 @@ def parse_conditions(texts: Sequence[str]) -> list[Condition]:
     """The conditions that texts say; quotes around a value are left out.
 
     Raises:
-        UsageError: some say none, or compare a column that every table has with what it can't hold; all of
-            them are named.
+        UsageError: some say none, or compare a column that every table has with what it can't hold, as with a
+            state that there isn't; all of them are named.
     """
     matches = {text: _CONDITION.fullmatch(text) for text in texts}
     mistakes = []
@@ -88,6 +92,7 @@ def parse_conditions(texts: Sequence[str]) -> list[Condition]:
         are = "is no condition" if len(wrong) == 1 else "are no conditions"
         mistakes.append(UsageError(f"{', '.join(wrong)} {are}.", next_step=_SYNTAX))
     conditions = [_condition(*match.groups()) for match in matches.values() if match]
+    mistakes += [mistake for condition in conditions for mistake in _unknown_name(condition)]
     for condition in conditions:
         expected = _EXPECTED.get(BUILT_IN.get(condition.column, Kind.TEXT))
         if expected and condition.number is None:
@@ -96,6 +101,25 @@ def parse_conditions(texts: Sequence[str]) -> list[Condition]:
     if mistakes:
         raise together(mistakes)
     return conditions
+
+
+def _unknown_name(condition: Condition) -> Iterator[UsageError]:
+    names = _NAMES.get(condition.column)
+    if names and condition.sign in _EQUAL and condition.value not in names:
+        near = difflib.get_close_matches(condition.value, names, n=1)
+        step = (f"Did you mean {near[0]}? " if near else "") + f"There are: {', '.join(names)}."
+        yield _misfit(condition, f"is never {condition.value!r}", step)
+
+
+def state_wanted(conditions: Sequence[Condition]) -> State | None:
+    """The state of all rows that can meet the conditions, if these need no other rows to be understood.
+
+    Columns that are not in every table, and what their cells are like, are known from all rows alone.
+    """
+    if any(one.column not in BUILT_IN for one in conditions):
+        return None
+    wanted = {one.value for one in conditions if one.column == "state" and one.sign == "=="}
+    return State(wanted.pop()) if len(wanted) == 1 else None
 
 
 def _condition(column: str, sign: str, value: str) -> Condition:

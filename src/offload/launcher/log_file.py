@@ -1,8 +1,9 @@
 """One job's log on disk: frames in the order in which they arrived, only ever appended to.
 
 What is in the file is the whole truth. How far an attempt's output is kept is found by walking the file
-once; a frame that a crash cut short is cut off then. An append is one write, and one that fails is taken
-back, so the file always ends with a whole frame. Nothing here keeps a file open between two calls.
+once; a frame that a crash cut short is cut off then. It is kept in mind for attempts that go on: of a million
+that have ended nobody sends any more. An append is one write, and one that fails is taken back, so the file
+always ends with a whole frame. Nothing here keeps a file open between two calls.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,8 @@ from offload.wire.frames import HEADER_SIZE, MAX_PAYLOAD, Span, Stream, spans
 _log = logging.getLogger(__name__)
 _BLOCK: Final = MAX_PAYLOAD + HEADER_SIZE
 """Bytes read at a time: the largest frame fits."""
+_MANY: Final = 4096
+"""Attempts in mind, after which it is worth while to look which of them have ended."""
 
 
 @dataclass(slots=True)
@@ -36,18 +39,30 @@ class LogFile:
     path: Path
     size: int = 0
     next_seq: dict[tuple[int, int], int] = field(default_factory=dict)
+    _many: int = _MANY
 
     @classmethod
-    def open(cls, path: Path) -> LogFile:
-        """Find out what is kept; cut off a last frame that isn't whole."""
+    def open(cls, path: Path, attempts: Container[tuple[int, int]]) -> LogFile:
+        """Find out what is kept of these attempts; cut off a last frame that isn't whole."""
         found = cls(path)
         for span, end in walk(path):
-            found.next_seq[span.task, span.attempt] = span.seq + 1
+            if (key := (span.task, span.attempt)) in attempts:
+                found.next_seq[key] = span.seq + 1
             found.size = end
         if path.exists() and (torn := path.stat().st_size - found.size):
             _log.warning("Cut %d bytes of a torn frame off %s.", torn, path, extra={"action": "cut"})
             os.truncate(path, found.size)
         return found
+
+    @property
+    def has_many(self) -> bool:
+        """Whether so many attempts are in mind that most of them must have ended."""
+        return len(self.next_seq) > self._many
+
+    def forget_all_but(self, attempts: Container[tuple[int, int]]) -> None:
+        """Nobody sends frames of any others."""
+        self.next_seq = {key: seq for key, seq in self.next_seq.items() if key in attempts}
+        self._many = max(_MANY, 2 * len(self.next_seq))
 
     def append(self, task: int, attempt: int, data: bytes) -> int:
         """Keep the frames of an attempt that aren't kept yet, up to a gap; how many bytes were looked at.

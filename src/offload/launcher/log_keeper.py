@@ -19,7 +19,7 @@ from typing import Final
 from offload.errors import ProtocolError
 from offload.launcher.hub import Hub
 from offload.launcher.log_file import LogFile, last, only, read_frames
-from offload.store import jobs
+from offload.store import jobs, tasks
 from offload.store.engine import Store
 from offload.wire.frames import Frame, Stream
 from offload.wire.runner_protocol import LogReceipt
@@ -70,9 +70,11 @@ class LogKeeper:
             file = await self._open(job)
             before = file.size
             looked_at = await asyncio.to_thread(file.append, task, attempt, data)
+            receipt = LogReceipt(next_seq=file.next_seq.get((task, attempt), 0))
+            await self._forget_ended(job, file)
         if file.size > before:
             self._hub.ring(f"logs:{job}")
-        return looked_at, LogReceipt(next_seq=file.next_seq.get((task, attempt), 0))
+        return looked_at, receipt
 
     async def append_ends(self, job: str, ends: Mapping[tuple[int, int], bytes]) -> None:
         """Keep the last frames of some attempts, by (task, attempt).
@@ -84,7 +86,12 @@ class LogKeeper:
         async with self._lock(job):
             file = await self._open(job)
             await asyncio.to_thread(file.append_ends, ends)
+            await self._forget_ended(job, file)
         self._hub.ring(f"logs:{job}")
+
+    async def _forget_ended(self, job: str, file: LogFile) -> None:
+        if file.has_many:
+            file.forget_all_but(await self._store.run(tasks.attempts_under_way, job))
 
     def _lock(self, job: str) -> asyncio.Lock:
         return self._locks.setdefault(job, asyncio.Lock())
@@ -92,7 +99,8 @@ class LogKeeper:
     async def _open(self, job: str) -> LogFile:
         file = self._files.get(job)
         if file is None:
-            file = await asyncio.to_thread(LogFile.open, self._path(job))
+            under_way = await self._store.run(tasks.attempts_under_way, job)
+            file = await asyncio.to_thread(LogFile.open, self._path(job), under_way)
             self._files[job] = file
         self._files.move_to_end(job)
         while len(self._files) > _REMEMBERED:

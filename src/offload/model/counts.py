@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from offload.model.states import State
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
@@ -19,6 +21,10 @@ class Counts:
     def total(self) -> int:
         """All tasks."""
         return self.pending + self.running + self.succeeded + self.failed + self.cancelled
+
+    def of(self, state: State) -> int:
+        """How many are in a state."""
+        return int(getattr(self, state.value))
 
     def with_running(self, count: int) -> Counts:
         """Count at most so many as running, and the others as pending."""

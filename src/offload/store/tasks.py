@@ -147,6 +147,12 @@ def attempts_held(
     return {row.token: (row.task, row.attempts) for row in connection.execute(held)}
 
 
+def attempts_under_way(connection: Connection, job: str) -> set[tuple[int, int]]:
+    """Task index and attempt number of every lease of a job that is held."""
+    held = select(tasks.c.task, tasks.c.attempts).where(tasks.c.job == job, tasks.c.state == State.RUNNING)
+    return {(row.task, row.attempts) for row in connection.execute(held)}
+
+
 def any_held(connection: Connection) -> bool:
     """Whether any lease is held."""
     return (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from offload.client.conditions import Fit, parse_conditions
+from offload.client.conditions import Fit, parse_conditions, state_wanted
 from offload.errors import UsageError
+from offload.model.states import State
 
 ROW = {
     "state": "failed",
@@ -39,7 +40,8 @@ ROW = {
         "good==True",
         "good!=FALSE",
         "good!=1",
-        "state!=1",
+        "state!=running",
+        "reason!=exit",
         "large==9007199254740993",
         "wall<10s",
         "wall>2s",
@@ -62,7 +64,8 @@ def test_a_condition_that_holds(text):
 @pytest.mark.parametrize(
     "text",
     [
-        "state==fail",
+        "state==running",
+        "reason==exit",
         "lr>1",
         "loss!=2.0",
         "note==x",
@@ -115,6 +118,32 @@ def test_a_value_that_a_column_of_every_table_cannot_hold_is_refused_at_once():
     assert "1d12h" in caught.value.next_step
     assert "500Mi" in caught.value.next_step
     assert "exit_status>0.5" in caught.value.next_step
+
+
+def test_a_state_or_reason_that_there_is_not_is_named_beside_those_that_there_are():
+    with pytest.raises(UsageError) as caught:
+        parse_conditions(["state==faild", "reason!=oom", "state>a"])
+    assert caught.value.sentence.splitlines() == [
+        "'state==faild': state is never 'faild'.",
+        "'reason!=oom': reason is never 'oom'.",
+    ]
+    assert "Did you mean failed? There are: pending, running, succeeded" in caught.value.next_step
+    assert "out_of_memory" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("texts", "state"),
+    [
+        (["state==failed"], State.FAILED),
+        (["state=='failed'", "state==failed", "wall>2s"], State.FAILED),
+        (["state==failed", "state==pending"], None),
+        (["state!=failed"], None),
+        (["state==failed", "lr<1"], None),
+        ([], None),
+    ],
+)
+def test_one_state_is_wanted_if_no_other_rows_are_needed_to_tell(texts, state):
+    assert state_wanted(parse_conditions(texts)) == state
 
 
 def test_a_value_that_is_unlike_every_cell_is_refused_once_all_are_seen():

@@ -28,7 +28,7 @@ def small_disk(tmp_path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_told_and_leaves_nothing_half_written(small_disk):
-    log = LogFile.open(small_disk / "job.frames")
+    log = LogFile.open(small_disk / "job.frames", ())
     log.append(1, 1, frame(0, b"a" * 40_000))
     with pytest.raises(DiskFullError):
         log.append(1, 1, frame(1, b"b" * 40_000))
@@ -40,32 +40,44 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(small_disk):
 
 
 def test_what_is_kept_is_found_out_again(tmp_path):
-    log = LogFile.open(tmp_path / "job.frames")
+    log = LogFile.open(tmp_path / "job.frames", {(1, 1), (2, 3)})
     for seq in range(100):
         log.append(1, 1, frame(seq, b"." * 30_000))
         log.append(2, 3, frame(seq, b"", 2, 3))
-    again = LogFile.open(tmp_path / "job.frames")
+    again = LogFile.open(tmp_path / "job.frames", {(1, 1), (2, 3)})
     assert (again.size, again.next_seq) == (log.size, {(1, 1): 100, (2, 3): 100})
 
 
+def test_attempts_that_have_ended_are_not_kept_in_mind(tmp_path):
+    log = LogFile.open(tmp_path / "job.frames", ())
+    tasks = 0
+    while not log.has_many:
+        tasks += 1
+        log.append(tasks, 1, frame(0, task=tasks))
+    log.forget_all_but({(tasks, 1), (tasks + 1, 1)})
+    assert log.next_seq == {(tasks, 1): 1}
+    assert not log.has_many
+    assert LogFile.open(log.path, {(1, 1)}).next_seq == {(1, 1): 1}
+
+
 def test_the_ends_of_several_attempts_are_kept_once(tmp_path):
-    log = LogFile.open(tmp_path / "job.frames")
+    log = LogFile.open(tmp_path / "job.frames", {(1, 1), (2, 3)})
     log.append(1, 1, frame(0) + frame(1))
     ends = {(1, 1): frame(1) + frame(2), (2, 1): frame(0, task=2)}
     for _ in range(2):  # the answer to the first call got lost
         log.append_ends(ends)
     assert log.path.read_bytes() == frame(0) + frame(1) + frame(2) + frame(0, task=2)
-    assert LogFile.open(log.path).next_seq == log.next_seq == {(1, 1): 3, (2, 1): 1}
+    assert LogFile.open(log.path, ends).next_seq == log.next_seq == {(1, 1): 3, (2, 1): 1}
 
 
 def test_an_end_is_kept_even_if_a_crash_took_what_came_before_it(tmp_path):
-    log = LogFile.open(tmp_path / "job.frames")
+    log = LogFile.open(tmp_path / "job.frames", {(1, 1), (2, 3)})
     log.append_ends({(1, 1): frame(7)})
     assert (log.path.read_bytes(), log.next_seq) == (frame(7), {(1, 1): 8})
 
 
 def test_ends_that_are_of_other_attempts_or_find_no_space_leave_nothing(small_disk):
-    log = LogFile.open(small_disk / "job.frames")
+    log = LogFile.open(small_disk / "job.frames", ())
     with pytest.raises(ProtocolError):
         log.append_ends({(1, 1): frame(0), (2, 1): frame(0, task=3)})
     with pytest.raises(DiskFullError):
@@ -77,7 +89,7 @@ def test_ends_that_are_of_other_attempts_or_find_no_space_leave_nothing(small_di
 def test_a_torn_end_is_cut_off(tmp_path, torn):
     path = tmp_path / "job.frames"
     path.write_bytes(frame(0) + torn)
-    log = LogFile.open(path)
+    log = LogFile.open(path, {(1, 1)})
     assert (log.size, log.next_seq) == (len(frame(0)), {(1, 1): 1})
     assert path.read_bytes() == frame(0)
 
