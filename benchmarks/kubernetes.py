@@ -29,7 +29,10 @@ def main(words: list[str]) -> None:
         "K4": thousand,
         "G": lambda: through(rounds=2 if quick else 5),
     }
-    chosen = [word for word in words if not word.startswith("--")] or list(parts)
+    known = {*parts, "--quick", "--whole"}
+    if unknown := [word for word in words if word not in known]:
+        sys.exit(f"There is no {', '.join(unknown)}, but {', '.join(sorted(known))}.")
+    chosen = [word for word in words if word in parts] or list(parts)
     print("| what | Offload | peer | ratio |\n|---|---|---|---|", flush=True)
     disturbed = [name for name in chosen if not _measured(name, parts[name])]
     # Somebody stopped a part of the cluster meanwhile, for a test: once again.

@@ -134,6 +134,9 @@ def test_a_job_of_many_tasks_is_shown_by_its_first_ones_and_printed_whole(guest)
     chosen = guest.text("table", job, "--where", "task>1000").splitlines()
     assert chosen[1].split()[0] == "1001"
     assert (len(chosen), chosen[-1]) == (102, f"… and 1,000 more: offload table {job} --csv")
+    chosen = guest.text("table", job, "--where", "state==cancelled").splitlines()
+    assert (len(chosen), chosen[-1]) == (102, f"… and 2,000 more: offload table {job} --csv")
+    assert guest.text("table", job, "--where", "state==failed") == "No task is like that.\n"
     (line,) = guest.text("status", "--json", job).splitlines()
     status = json.loads(line)
     assert list(status) == ["job", "tasks", "usage"]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from offload.cli.finish import exit_status
-from offload.cli.fitting import Part, fitted, narrowed, shortened
+from offload.cli.fitting import Part, breadth, fitted, narrowed, shortened
 from offload.cli.pace import Pace
 from offload.cli.standing import status_parts
 from offload.cli.status import explain, history_lines
@@ -236,6 +236,32 @@ def test_a_table_that_nobody_watches_keeps_long_cells_whole():
 
 def test_a_table_keeps_each_row_on_one_line():
     assert table(("id", "name"), [("a", "two\nlines"), ("bbb", "x")]) == "id   name\na    two lines\nbbb  x"
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("fit.R", 5),
+        ("モデル.R", 8),
+        ("모델", 4),
+        ("\uff46", 2),
+        ("é", 1),
+        ("e\u0301", 1),
+        ("Größe…", 6),
+        ("🚀", 2),
+    ],
+)
+def test_a_text_needs_the_columns_that_a_terminal_gives_it(text, columns):
+    assert breadth(text) == columns
+
+
+def test_wide_letters_are_cut_and_padded_by_the_columns_that_they_need():
+    assert [shortened("モデル.R", width) for width in (8, 7, 6, 3, 2)] == [
+        "モデル.R", "モデル…", "モデ…", "モ…", "…",
+    ]  # fmt: skip
+    assert table(("名前", "b"), [("モデル", "y"), ("x", "z")]) == "名前    b\nモデル  y\nx       z"
+    parts = [Part(text="id"), Part(text="長い名前のモデル", least=4, gap=" "), Part(text="running")]
+    assert fitted(parts, 20) == "id 長い名…  running"
 
 
 def test_results_that_belong_to_another_machine_ask_where_to_go():

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,13 +35,18 @@ class LocalCluster:
     too_large = Resources(cpus=5)
     patience = 30.0
 
-    def __init__(self, directory: Path, launcher: FakeLauncher) -> None:
+    def __init__(self, directory: Path, launcher: FakeLauncher, *, forks: bool) -> None:
         self.directory = directory
         self.launcher = launcher.address
+        self.forks = forks
+        self.settings = {"cpus": 4, "memory": "4Gi"}
 
     def open(self):
-        settings = {"cpus": 4, "memory": "4Gi"}
-        return create(BackendContext(cluster="local", directory=self.directory, settings=settings))
+        backend = create(BackendContext(cluster="local", directory=self.directory, settings=self.settings))
+        if self.forks:
+            backend._forks.prepare()
+            assert select.select([backend._forks._socket], [], [], 30)[0]
+        return backend
 
     def process(self, runner):
         def only_one():
@@ -68,9 +75,10 @@ def launcher(tmp_path):
         yield one
 
 
-@pytest.fixture
-def cluster(tmp_path, launcher):
-    return LocalCluster(tmp_path / "state", launcher)
+@pytest.fixture(params=["started", "forked"])
+def cluster(request, tmp_path, launcher):
+    """With runners that were started by themselves, and with those that the fork server makes."""
+    return LocalCluster(tmp_path / "state", launcher, forks=request.param == "forked")
 
 
 class TestLocalBackend(BackendConformance):
@@ -254,9 +262,7 @@ async def test_free_capacity_is_what_runners_leave(cluster, launcher):
 
 async def test_each_task_sees_its_own_gpus(cluster, launcher):
     launcher.set(command=("sh", "-c", "echo gpus=$CUDA_VISIBLE_DEVICES; while :; do sleep 0.05; done"))
-    cluster.open = lambda: create(
-        BackendContext(cluster="local", directory=cluster.directory, settings={"cpus": 4, "gpus": 3})
-    )
+    cluster.settings = {"cpus": 4, "gpus": 3}
     async with site_of(cluster) as site:
         for index, gpus in ((1, 2), (2, 1), (3, 0)):
             launcher.add_task(index)
@@ -283,3 +289,19 @@ async def test_runners_that_die_at_once_are_started_ever_more_slowly(cluster, la
         assert pauses[0] >= 1
         assert pauses[1] >= 2
         assert local.not_before() >= ends[-1] + 4
+
+
+async def test_the_runners_of_the_next_job_are_forked(cluster, launcher, monkeypatch):
+    monkeypatch.setattr("offload.backends.local.backend._PAUSE", 0.0)
+    async with site_of(cluster) as site:
+        first, second = site.pool(), site.pool()
+        await started(site, first)
+        await site.backend.release(first.id)
+        await eventually(partial(can_fork, site.backend._forks), 30)
+        (runner,) = await started(site, second)
+        parent = read(f"/proc/{cluster.process(runner)}/stat").rpartition(b")")[2].split()[1]
+        assert int(parent) != os.getpid()
+
+
+async def can_fork(forks):
+    return forks._can_fork()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fakes.runners import processes_with
 from offload.backends.contract import BackendContext, Capabilities, Diagnosis, Health, Pool, admit_plainly
+from offload.backends.local.forks import Forks
 from offload.backends.local.processes import end_leftovers, reap, signal_runner, start_runner
 from offload.model.ids import PoolId, RunnerId, runner_id
 from offload.model.observation import Observation, Phase, Synced
@@ -23,6 +24,8 @@ from offload.model.spec import Spec
 from offload.wire.runner_place import CHECKPOINTS, LAUNCHER, TOKEN_FILE
 
 LOST = Reason(code=ReasonCode.RUNNER_LOST, sentence="The runner was lost.", words="zoo")
+
+NO_FORKS = Forks()  # one that is never prepared
 
 
 class ZooRunner:
@@ -51,6 +54,7 @@ class ZooRunner:
                 TOKEN_FILE: str(token),
                 CHECKPOINTS: str(directory / "checkpoints"),
             },
+            NO_FORKS,
         )
 
     def works(self) -> bool:
@@ -166,7 +170,7 @@ class ZooBackend:
             await over.wait()
         finally:
             loop.remove_reader(runner.pidfd)
-        reap(runner.pidfd)
+        reap(runner.pidfd, NO_FORKS)
         await asyncio.to_thread(end_leftovers, runner.id, runner.directory)
         runner.ended.set()
         self.on_end(runner)

@@ -93,7 +93,7 @@ class Person:
 
     def pids_of(self, program: str) -> list[int]:
         """Pids of ``offload.server`` or ``offload.runner``."""
-        found = [pid for pid, line in self.processes().items() if f"-m offload.{program}" in line]
+        found = [pid for pid, line in self.processes().items() if f"-m offload.{program} " in line]
         # For an instant a process that one of them starts looks like it.
         below = {pid for one in found for pid in descendants(one)}
         return [pid for pid in found if pid not in below]

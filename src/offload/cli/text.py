@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from offload.cli.fitting import narrowed, shortened
+from offload.cli.fitting import breadth, narrowed, shortened
 from offload.cli.terminal import STDOUT, is_terminal, paint, wants_colour
 from offload.model.counts import Counts
 from offload.model.resources import Resources, format_cpus, format_duration, format_gpus, format_memory
@@ -40,15 +40,16 @@ def table(
     On a terminal long cells are cut, so that a row fits into a line, but in the columns called ``whole``.
     """
     cells = [list(headers), *(list(map(_one_line, row)) for row in rows)]
-    widths = [max(len(row[at]) for row in cells) for at in range(len(headers))]
+    widths = [max(breadth(row[at]) for row in cells) for at in range(len(headers))]
     if is_terminal(STDOUT):
         gaps = len(indent) + len(_GAP) * (len(widths) - 1)
-        least = [width if name in whole else len(name) for name, width in zip(headers, widths, strict=True)]
+        named = zip(headers, widths, strict=True)
+        least = [width if name in whole else breadth(name) for name, width in named]
         widths = narrowed(widths, least, shutil.get_terminal_size().columns - gaps)
     colour = wants_colour(STDOUT)
     lines = []
     for number, row in enumerate(cells):
-        padded = [shortened(cell, width).ljust(width) for cell, width in zip(row, widths, strict=True)]
+        padded = [_padded(shortened(cell, width), width) for cell, width in zip(row, widths, strict=True)]
         padded[-1] = padded[-1].rstrip()
         styled = [
             paint(cell, "bold" if number == 0 else STATE_STYLES.get(cell.strip(), ""), colour=colour)
@@ -56,6 +57,10 @@ def table(
         ]
         lines.append((indent + _GAP.join(styled)).rstrip())
     return "\n".join(lines)
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - breadth(text))
 
 
 def indented(text: str, width: int = 2) -> str:

@@ -162,22 +162,22 @@ def _sweep(discipline: Discipline, grace: float, reaped: Reaped) -> bool:
 
 
 def _start(command: Command, flow: Flow, join: Callable[[], None] | None) -> subprocess.Popen[bytes]:
-    stdin = os.open(command.stdin or os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    stdout, stderr = flow.open(Stream.STDOUT), flow.open(Stream.STDERR)
-    try:
+    with contextlib.ExitStack() as ends:
+
+        def end(fd: int) -> int:
+            ends.callback(os.close, fd)
+            return fd
+
         return subprocess.Popen(
             command.argv,
             cwd=command.cwd,
             env=command.env,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
+            stdin=end(os.open(command.stdin or os.devnull, os.O_RDONLY | os.O_CLOEXEC)),
+            stdout=end(flow.open(Stream.STDOUT)),
+            stderr=end(flow.open(Stream.STDERR)),
             start_new_session=True,
             preexec_fn=join,  # noqa: PLW1509  it takes no lock: a write
         )
-    finally:
-        for fd in (stdin, stdout, stderr):
-            os.close(fd)
 
 
 def _watch(pid: int, discipline: Discipline, control: Control, memory: Memory, reaped: Reaped) -> None:

@@ -11,42 +11,27 @@ import contextlib
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from offload.backends.local.forks import Forks
+from offload.backends.local.spawn import ending_of, session_environment, spawn
 from offload.wire.runner_place import DIRECTORY, IDENTITY, MARKER, RUNNER
 
 LOG: Final = "runner.log"
-_RESET: Final = (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
-def start_runner(runner: str, directory: Path, settings: Mapping[str, str]) -> int:
+def start_runner(runner: str, directory: Path, settings: Mapping[str, str], forks: Forks) -> int:
     """Start a runner that outlives this process; its pidfd.
 
     It sees this process's environment without any ``OFFLOAD_`` variable, and ``settings``.
     """
-    env = {name: value for name, value in os.environ.items() if not name.startswith("OFFLOAD_")}
-    env |= {RUNNER: runner, DIRECTORY: str(directory), **settings}
+    env = {RUNNER: runner, DIRECTORY: str(directory), **settings, **session_environment()}
     log = str(directory / LOG)
-    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    pid = os.posix_spawn(
-        sys.executable,
-        # -P: a file `json.py` in the directory where the launcher was started must not be imported.
-        [sys.executable, "-P", "-m", "offload.runner"],
-        env,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, log, append, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-        setsid=True,
-        setsigmask=(),
-        setsigdef=_RESET,
-    )
-    return os.pidfd_open(pid)
+    forked = forks.start(env, log)
+    return spawn("offload.runner", env, log=log) if forked is None else forked
 
 
 def find_runner(runner: str, directory: Path) -> int | None:
@@ -68,16 +53,9 @@ def signal_runner(pidfd: int, number: signal.Signals) -> None:
         signal.pidfd_send_signal(pidfd, number)
 
 
-def reap(pidfd: int) -> str:
-    """Wait for an ended runner and close its pidfd; how it ended, if it was our child."""
-    words = ""
-    try:
-        done = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
-        if done is not None:
-            kind = "exit status" if done.si_code == os.CLD_EXITED else "signal"
-            words = f"{kind} {done.si_status}"
-    except ChildProcessError:
-        pass  # a launcher before this one started it
+def reap(pidfd: int, forks: Forks) -> str:
+    """Wait for an ended runner and close its pidfd; how it ended, if this launcher has started it."""
+    words = forks.ending_of(pidfd) or ending_of(pidfd)
     os.close(pidfd)
     return words
 
