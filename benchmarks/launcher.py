@@ -36,12 +36,18 @@ def launcher() -> Path:
 
 
 def memory(when: str) -> None:
-    """Resident memory, and the share of it that nobody else uses."""
-    lines = [line.split() for line in (launcher() / "smaps_rollup").read_text().splitlines()[1:]]
+    """Resident memory of the launcher and of its fork server, and the share of it that nobody else uses."""
+    _print_memory(f"launcher {when}", launcher())
+    below = (launcher() / "task" / launcher().name / "children").read_text().split()
+    for entry in (Path("/proc") / pid for pid in below):
+        if b"offload.runner.forkserver" in (entry / "cmdline").read_bytes():
+            _print_memory("its fork server, for five minutes after a job", entry)
+
+
+def _print_memory(name: str, entry: Path) -> None:
+    lines = [line.split() for line in (entry / "smaps_rollup").read_text().splitlines()[1:]]
     size = {line[0]: int(line[1]) / 1000 for line in lines}
-    print(
-        f"| launcher {when}, resident (PSS) | {size['Rss:']:.0f} MB ({size['Pss:']:.0f} MB) | | |", flush=True
-    )
+    print(f"| {name}, resident (PSS) | {size['Rss:']:.0f} MB ({size['Pss:']:.0f} MB) | | |", flush=True)
 
 
 def idle(when: str) -> None:
