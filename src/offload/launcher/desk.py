@@ -12,6 +12,7 @@ import asyncio
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 from offload.errors import ProtocolError
@@ -22,7 +23,7 @@ from offload.launcher.paces import Paces
 from offload.lifecycle.batch import Pace
 from offload.model.growth import resources_of
 from offload.model.ids import RunnerId, job_of_pool, pool_of_runner, size_of_pool
-from offload.store import jobs, leases, pools, tasks
+from offload.store import jobs, leases, pools
 from offload.store.engine import Store
 from offload.wire.runner_protocol import PROTOCOL_VERSION, Hello, LeaseRequest, LeaseResponse, Welcome
 
@@ -30,6 +31,8 @@ TTL: Final = 60.0
 """Seconds after which a silent runner's lease may be lost."""
 POLL: Final = 20.0
 """Seconds that a call with nothing to say waits at most; three of them fit into a lease."""
+_LOOK_AGAIN: Final = 2.0
+"""Seconds until a runner is told to try again for whose output there was no space, at most."""
 _SPREAD: Final = (0.5, 1.0)
 
 
@@ -101,17 +104,17 @@ class Desk:
         Raises:
             PoolReleasedError: the runner's pool is done, or the runner was seen to have ended.
             ProtocolError: what attempts printed last isn't made of their frames.
-            DiskFullError: there is no space for what they printed last.
         """
         job = job_of_pool(pool_of_runner(RunnerId(request.runner)))
-        await self._keep_output(job, request)
+        asked, request = request, await self._keep_output(job, request)
         self._paces.note(job, request.completions)
         topics = [f"desk:{job}", f"runner:{request.runner}"]
         if request.free_slots:
             topics.append(f"idle:{job}")
         loop = asyncio.get_running_loop()
         # A thousand runners that were started together don't call together for ever.
-        deadline = loop.time() + self._poll * random.uniform(*_SPREAD)  # noqa: S311  guards nothing
+        longest = self._poll if request is asked else min(self._poll, _LOOK_AGAIN)
+        deadline = loop.time() + longest * random.uniform(*_SPREAD)  # noqa: S311  guards nothing
         with self._newest_call(request.runner) as call, self._hub.listen(*topics) as bell:
             while self._newest.get(request.runner) is call:
                 done = await self._exchange(request, self._paces.of(job))
@@ -122,13 +125,26 @@ class Desk:
                     break
         return LeaseResponse()
 
-    async def _keep_output(self, job: str, request: LeaseRequest) -> None:
-        """Before an attempt is known to have ended, all that it printed is there."""
+    async def _keep_output(self, job: str, request: LeaseRequest) -> LeaseRequest:
+        """Before an attempt is known to have ended, all that it printed is there.
+
+        Where there is no space for that, the attempt goes on for now, and no other begins.
+        """
         output = {one.token: one.output for one in request.completions if one.output}
-        if output:
-            runner = RunnerId(request.runner)
-            held = await self._store.run(tasks.attempts_held, runner, tuple(output))
-            await self._logs.append_ends(job, {key: output[token] for token, key in held.items()})
+        if not output:
+            return request
+        runner = RunnerId(request.runner)
+        unkept = await self._logs.append_ends(job, runner, output)
+        if not unkept:
+            return request
+        return replace(
+            request,
+            free_slots=0,
+            ahead=0,
+            holding=(*request.holding, *unkept),
+            cancelling=(*request.cancelling, *unkept),
+            completions=tuple(one for one in request.completions if one.token not in unkept),
+        )
 
     @contextmanager
     def _newest_call(self, runner: str) -> Iterator[object]:

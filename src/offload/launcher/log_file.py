@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from offload.errors import ProtocolError, disk_full
+from offload.errors import DiskFullError, ProtocolError, disk_full
 from offload.wire.frames import HEADER_SIZE, MAX_PAYLOAD, Span, Stream, spans
 
 _log = logging.getLogger(__name__)
@@ -88,26 +88,40 @@ class LogFile:
         self.next_seq[task, attempt] = seq
         return at
 
-    def append_ends(self, ends: Mapping[tuple[int, int], bytes]) -> None:
-        """Keep the last frames of some attempts, by (task, attempt), that aren't kept yet.
+    def append_ends(self, ends: Mapping[tuple[int, int], bytes]) -> set[tuple[int, int]]:
+        """Keep the last frames of some attempts, by (task, attempt); of which all are kept now.
 
         A gap before them stays: what a crash of the machine took from the end of the file comes no more.
+        On a full disk some find room, and others don't.
 
         Raises:
-            ProtocolError: these are no frames, or frames of another attempt.
-            DiskFullError: there is no space; nothing of them is kept.
+            ProtocolError: these are no frames, or frames of another attempt; nothing of them is kept.
         """
-        kept: list[bytes] = []
-        next_seq: dict[tuple[int, int], int] = {}
-        for key, data in ends.items():
-            seq = self.next_seq.get(key, 0)
-            for span in _spans_of(*key, data):
-                if span.seq >= seq:
-                    kept.append(data[span.start : span.end])
-                    seq = span.seq + 1
-            next_seq[key] = seq
-        self._write(b"".join(kept))
-        self.next_seq |= next_seq
+        fresh = {key: self._fresh(*key, data) for key, data in ends.items()}
+        try:
+            self._write(b"".join(frames for frames, _ in fresh.values()))
+            kept = set(fresh)
+        except DiskFullError:
+            kept = {key for key, (frames, _) in fresh.items() if self._fits(frames)}
+        self.next_seq |= {key: seq for key, (_, seq) in fresh.items() if key in kept}
+        return kept
+
+    def _fresh(self, task: int, attempt: int, data: bytes) -> tuple[bytes, int]:
+        """The frames that aren't kept, and the number after the last one."""
+        seq = self.next_seq.get((task, attempt), 0)
+        frames: list[bytes] = []
+        for span in _spans_of(task, attempt, data):
+            if span.seq >= seq:
+                frames.append(data[span.start : span.end])
+                seq = span.seq + 1
+        return b"".join(frames), seq
+
+    def _fits(self, frames: bytes) -> bool:
+        try:
+            self._write(frames)
+        except DiskFullError:
+            return False
+        return True
 
     def _write(self, data: bytes) -> None:
         if not data:

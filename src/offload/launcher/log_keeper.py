@@ -19,6 +19,7 @@ from typing import Final
 from offload.errors import ProtocolError
 from offload.launcher.hub import Hub
 from offload.launcher.log_file import LogFile, last, only, read_frames
+from offload.model.ids import RunnerId
 from offload.store import jobs, tasks
 from offload.store.engine import Store
 from offload.wire.frames import Frame, Stream
@@ -76,18 +77,23 @@ class LogKeeper:
             self._hub.ring(f"logs:{job}")
         return looked_at, receipt
 
-    async def append_ends(self, job: str, ends: Mapping[tuple[int, int], bytes]) -> None:
-        """Keep the last frames of some attempts, by (task, attempt).
+    async def append_ends(self, job: str, runner: RunnerId, ends: Mapping[str, bytes]) -> set[str]:
+        """Keep the last frames of some attempts, by the token of each lease; the tokens that found no space.
+
+        Frames for leases that the runner doesn't hold (any more) are nobody's.
 
         Raises:
             ProtocolError: these are no frames, or frames of another attempt.
-            DiskFullError: there is no space; nothing of them is kept.
         """
         async with self._lock(job):
+            held = await self._store.run(tasks.attempts_held, runner, tuple(ends))
             file = await self._open(job)
-            await asyncio.to_thread(file.append_ends, ends)
+            kept = await asyncio.to_thread(
+                file.append_ends, {key: ends[token] for token, key in held.items()}
+            )
             await self._forget_ended(job, file)
         self._hub.ring(f"logs:{job}")
+        return {token for token, key in held.items() if key not in kept}
 
     async def _forget_ended(self, job: str, file: LogFile) -> None:
         if file.has_many:

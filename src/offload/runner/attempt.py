@@ -108,6 +108,9 @@ class Attempt:
         try:
             checkpoint = Checkpoint(self._saved, self._lease, patience, notice=self._notice)
             outcome = self._outcome(delivery, checkpoint)
+            if not self.last_frames and self._control.will is not Cause.DROP:
+                self._spool.seal()  # a script that never began has notices, too
+                self.last_frames = delivery.last_frames()
         finally:
             self._spool.abandon()
             delivery.wait()

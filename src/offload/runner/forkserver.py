@@ -11,6 +11,7 @@ none of its runners is left.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from offload.runner.__main__ import main as be_a_runner
-from offload.wire.forking import LARGEST, READY, Reap, Start, parse_request
+from offload.wire.forking import GO, LARGEST, READY, Reap, Start, parse_request
 
 IDLE: Final = 300.0
 """Seconds without a request after which this ends, unless a runner of its lives."""
@@ -42,7 +43,7 @@ def main() -> int:
             if isinstance(request, Reap):
                 launcher.send(_how_it_ended(request.pid).encode())
             else:
-                launcher.send(str(_fork(request, launcher)).encode())
+                _start(request, launcher)
     return 0
 
 
@@ -70,23 +71,39 @@ def _how_it_ended(pid: int) -> str:
     return f"signal {-code}" if code < 0 else f"exit status {code}"
 
 
-def _fork(request: Start, launcher: socket.socket) -> int:
-    pid = os.fork()
+def _start(request: Start, launcher: socket.socket) -> None:
+    """Fork a runner, which begins once the launcher knows of it: it may have lost its patience meanwhile.
+
+    The answer is its process id and the end of a pipe at which it waits, or the negative number of an error.
+    """
+    try:
+        log = os.open(request.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        hold, go = os.pipe2(os.O_CLOEXEC)
+        pid = os.fork()
+    except OSError as error:
+        launcher.send(str(-(error.errno or errno.EIO)).encode())
+        return
     if pid == 0:
+        os.close(go)
         launcher.close()
-        _begin(request)
-    return pid
+        _begin(request.env, log, hold)
+    os.close(hold)
+    os.close(log)
+    socket.send_fds(launcher, [str(pid).encode()], [go])
+    os.close(go)
 
 
-def _begin(request: Start) -> NoReturn:
+def _begin(env: Mapping[bytes, bytes], log: int, hold: int) -> NoReturn:
     status = 1
     try:
-        os.setsid()
-        _redirect(request.log)
-        _become(request.env, _RUNNER)
-        status = be_a_runner()
+        if os.read(hold, len(GO)):
+            os.close(hold)
+            os.setsid()
+            _redirect(log)
+            _become(env, _RUNNER)
+            status = be_a_runner()
     except SystemExit as leaving:
-        status = leaving.code if isinstance(leaving.code, int) else 0
+        status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except BaseException:  # noqa: BLE001  it must never return to the loop of its parent
         traceback.print_exc()
     finally:
@@ -95,13 +112,12 @@ def _begin(request: Start) -> NoReturn:
         os._exit(status)
 
 
-def _redirect(log: str) -> None:
+def _redirect(log: int) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
-    said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for fd, to in ((null, 0), (said, 1), (said, 2)):
+    for fd, to in ((null, 0), (log, 1), (log, 2)):
         os.dup2(fd, to)
     os.close(null)
-    os.close(said)
+    os.close(log)
 
 
 def _become(env: Mapping[bytes, bytes], arguments: Sequence[str]) -> None:
@@ -110,6 +126,8 @@ def _become(env: Mapping[bytes, bytes], arguments: Sequence[str]) -> None:
     os.environb.update(env)
     stat = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
     first, last, begin, end = map(int, stat[_ARGUMENTS])
+    if not (first < last and begin < end):  # a sandbox doesn't tell
+        raise OSError(errno.ENOSYS, "Nobody tells where the arguments are.")
     memory = os.open("/proc/self/mem", os.O_RDWR | os.O_CLOEXEC)
     try:
         os.pwrite(memory, _block(map(os.fsencode, arguments), last - first), first)

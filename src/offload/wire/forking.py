@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 READY: Final = b"ready"
+"""What the server says first."""
+GO: Final = b"go"
+"""What the launcher writes into the pipe at which a runner waits, once it knows of it."""
 ROOM: Final = "ROOM_FOR_A_RUNNER"
 """A variable of the fork server that is there to be overwritten."""
 LARGEST: Final = 1 << 17

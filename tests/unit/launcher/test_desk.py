@@ -12,6 +12,7 @@ from fakes.service import finished
 from offload.errors import DiskFullError, PoolReleasedError, ProtocolError
 from offload.launcher.desk import Desk
 from offload.launcher.log_file import LogFile
+from offload.model.counts import Counts
 from offload.model.ids import pool_id
 from offload.model.outcome import Outcome
 from offload.model.reasons import Reason, ReasonCode
@@ -306,22 +307,30 @@ async def test_what_an_attempt_printed_last_comes_with_its_end_once(parts):
     assert await printed(parts, job) == [(1, b"42\n")]
 
 
-async def test_what_an_attempt_printed_last_is_kept_before_its_end_is_counted(parts, monkeypatch):
+async def test_an_end_whose_last_output_finds_no_space_is_not_counted_and_holds_up_no_other(
+    parts, monkeypatch
+):
     """Whoever hears that a task has ended can read all of its output."""
-    job = (await parts.submit()).id
+    monkeypatch.setattr("offload.launcher.desk._LOOK_AGAIN", 0.02)
+    job = (await parts.submit("1-3")).id
     runner = await parts.hello(job)
-    told = ended(await parts.granted(runner), b"42\n")
+    first, second = (await parts.lease(runner, 2)).leases
+    loud, quiet = ended(first, b"42\n"), done(second)
 
     def full(*_: object) -> None:
         raise DiskFullError("There is no space.", next_step="Free some.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(LogFile, "append_ends", full)
-        with pytest.raises(DiskFullError):
-            await parts.lease(runner, completions=(told,))
-    assert (await parts.job(job)).counts.succeeded == 0
-    await parts.lease(runner, completions=(told,))
-    assert (await parts.job(job)).counts.succeeded == 1
+        patch.setattr(LogFile, "_write", full)
+        told = await parts.lease(runner, 2, completions=(loud, quiet))
+        assert (told.settled, told.leases, told.orders) == ((quiet.token,), (), ())
+        parts.clock.pass_(59.0)
+        assert await parts.lease(runner, 2, completions=(loud,)) == LeaseResponse()
+    parts.clock.pass_(2.0)
+    assert await parts.expiry.check() == []
+    assert (await parts.job(job)).counts == Counts(pending=1, running=1, succeeded=1)
+    told = await parts.lease(runner, 2, completions=(loud,))
+    assert (told.settled, [lease.task for lease in told.leases]) == ((loud.token,), [3])
     assert await printed(parts, job) == [(1, b"42\n")]
 
 

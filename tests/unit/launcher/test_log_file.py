@@ -76,13 +76,19 @@ def test_an_end_is_kept_even_if_a_crash_took_what_came_before_it(tmp_path):
     assert (log.path.read_bytes(), log.next_seq) == (frame(7), {(1, 1): 8})
 
 
-def test_ends_that_are_of_other_attempts_or_find_no_space_leave_nothing(small_disk):
-    log = LogFile.open(small_disk / "job.frames", ())
+def test_ends_that_are_of_other_attempts_leave_nothing(tmp_path):
+    log = LogFile.open(tmp_path / "job.frames", ())
     with pytest.raises(ProtocolError):
         log.append_ends({(1, 1): frame(0), (2, 1): frame(0, task=3)})
-    with pytest.raises(DiskFullError):
-        log.append_ends({(1, 1): frame(0), (2, 1): frame(0, b"b" * 80_000, task=2)})
     assert (log.size, log.next_seq) == (0, {})
+
+
+def test_on_a_full_disk_those_ends_are_kept_that_find_room(small_disk):
+    log = LogFile.open(small_disk / "job.frames", ())
+    ends = {(task, 1): frame(0, b"." * size, task=task) for task, size in ((1, 10), (2, 80_000), (3, 10))}
+    assert log.append_ends(ends) == {(1, 1), (3, 1)}
+    assert log.next_seq == {(1, 1): 1, (3, 1): 1}
+    assert log.path.read_bytes() == ends[1, 1] + ends[3, 1]
 
 
 @pytest.mark.parametrize("torn", [b"\xf5", frame(1)[:-1], frame(1)[:28], b"\0" * 4096, b"rubbish" * 9])

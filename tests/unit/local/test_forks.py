@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from fakes.launcher import TOKEN, FakeLauncher
 from offload.backends.local.forks import Forks
 from offload.backends.local.processes import find_runner, reap, signal_runner, start_runner
 from offload.runner import forkserver
-from offload.wire.forking import LARGEST, Reap, Start, parse_request
-from offload.wire.runner_place import LAUNCHER, TOKEN_FILE
+from offload.wire.forking import LARGEST, READY, Reap, Start, parse_request
+from offload.wire.runner_place import DIRECTORY, LAUNCHER, RUNNER, TOKEN_FILE
 
 ID = "k7m2q9x-0-0"
 NAMES = st.binary(min_size=1).map(lambda name: name.replace(b"\0", b"").replace(b"=", b"") or b"N")
@@ -141,6 +142,42 @@ def test_nothing_is_forked_before_the_server_is_ready_or_when_it_is_asked_too_mu
     unready.close()
 
 
+def test_nobody_waits_for_a_server_that_is_still_importing():
+    importing = Forks()
+    importing._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    importing._socket.settimeout(600)
+    with theirs:
+        assert importing.start({}, os.devnull) is None
+        theirs.send(READY)
+        assert importing._can_fork()
+    importing.close()
+
+
+def test_a_runner_that_the_launcher_does_not_wait_for_any_more_never_begins(
+    forks, launcher, settings, tmp_path
+):
+    """Another one with the same id is started then."""
+    env = {RUNNER: ID, DIRECTORY: str(tmp_path), **settings}
+    encoded = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
+    assert forks._can_fork()
+    forks._socket.send(Start(os.devnull, encoded).encode())
+    assert can_be_read(forks._socket)  # the answer came too late, and nobody hears it
+    late = Path(f"/proc/{pid_of(forks._server)}/task/{pid_of(forks._server)}/children").read_text()
+    late = os.pidfd_open(int(late))
+    forks.close()
+    assert can_be_read(late)
+    os.close(late)
+    assert launcher.hellos == []
+
+
+def test_a_runner_that_could_say_nothing_is_not_forked(forks, settings, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"absent/runner\.log"):
+        start_runner(ID, tmp_path / "absent", settings, forks)
+    with pytest.raises(FileNotFoundError):
+        start_runner(ID, tmp_path / "absent", settings, Forks())
+    assert forks._can_fork()
+
+
 def test_the_server_ends_with_its_launcher(forks):
     forks._socket.close()
     assert can_be_read(forks._server)
@@ -154,7 +191,7 @@ def test_there_is_one_server_however_often_it_is_prepared(forks):
 
 def test_a_server_that_nobody_asks_ends_unless_a_runner_of_its_lives(monkeypatch):
     monkeypatch.setattr(forkserver, "IDLE", 0.05)
-    ours, theirs = forkserver.socket.socketpair(forkserver.socket.AF_UNIX, forkserver.socket.SOCK_SEQPACKET)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     runners = [True, True, False]
     monkeypatch.setattr(forkserver, "_has_children", lambda: runners.pop(0))
     with ours, theirs:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from offload.backends.local.spawn import ending_of, session_environment, spawn
-from offload.wire.forking import LARGEST, READY, ROOM, Reap, Start
+from offload.wire.forking import GO, LARGEST, READY, ROOM, Reap, Start
 
 _SERVER: Final = "offload.runner.forkserver"
 _PATIENCE: Final = 2.0
@@ -37,13 +37,13 @@ class Forks:
 
     def prepare(self) -> None:
         """Start the server, unless it is there."""
-        if self._server is not None and not select.select([self._server], [], [], 0)[0]:
+        if self._server is not None and not _can_be_read(self._server):
             return
         self.close()
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket.settimeout(_PATIENCE)
         env = {**session_environment(), ROOM: "." * _SPACE}
         try:
+            self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._socket.settimeout(_PATIENCE)
             with theirs:
                 self._server = spawn(_SERVER, env, log=os.devnull, stdin=theirs.fileno())
         except OSError as error:
@@ -51,35 +51,51 @@ class Forks:
             self.close()
 
     def start(self, env: Mapping[str, str], log: str) -> int | None:
-        """Fork a runner; its pidfd, or None when there is no server that can."""
+        """Fork a runner; its pidfd, or None when there is no server that can.
+
+        Raises:
+            OSError: there is one, and it says why it can't.
+        """
         encoded = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
         message = Start(log, encoded).encode()
-        if len(message) > LARGEST or not self._can_fork() or not (answer := self._ask(message)):
+        if len(message) > LARGEST or not self._can_fork():
             return None
-        pidfd = os.pidfd_open(int(answer))
-        self._pids[pidfd] = int(answer)
+        answer, gates = self._ask(message)
+        if not answer:
+            return None
+        if (pid := int(answer)) < 0:
+            raise OSError(-pid, os.strerror(-pid), log)
+        if not gates:  # there are too many open files
+            return None
+        try:
+            pidfd = os.pidfd_open(pid)
+            self._pids[pidfd] = pid
+            os.write(gates[0], GO)  # until then it waits, and without it, it ends
+        finally:
+            os.close(gates[0])
         return pidfd
 
     def _can_fork(self) -> bool:
-        if self._socket and not self._is_ready:
-            with contextlib.suppress(OSError):  # it is still importing
-                self._is_ready = self._socket.recv(LARGEST, socket.MSG_DONTWAIT) == READY
+        if self._socket and not self._is_ready and _can_be_read(self._socket.fileno()):
+            with contextlib.suppress(OSError):
+                self._is_ready = self._socket.recv(LARGEST) == READY
         return self._is_ready
 
     def ending_of(self, pidfd: int) -> str:
         """How a runner ended; empty if nobody can tell, or it wasn't forked here."""
         pid = self._pids.pop(pidfd, None)
-        return self._ask(Reap(pid).encode()) if pid else ""
+        return self._ask(Reap(pid).encode())[0] if pid else ""
 
-    def _ask(self, message: bytes) -> str:
-        answer = b""
+    def _ask(self, message: bytes) -> tuple[str, list[int]]:
+        """The answer, and what came with it; no answer if there is no server, or it didn't speak in time."""
+        answer, files = b"", list[int]()
         if self._socket:
             with contextlib.suppress(OSError):
                 self._socket.send(message)
-                answer = self._socket.recv(LARGEST)
+                answer, files, *_ = socket.recv_fds(self._socket, LARGEST, 1, socket.MSG_CMSG_CLOEXEC)
             if not answer:
                 self.close()
-        return answer.decode()
+        return answer.decode(), files
 
     def close(self) -> None:
         """End the server, and none of the runners."""
@@ -94,3 +110,9 @@ class Forks:
             ending_of(self._server)
             os.close(self._server)
             self._server = None
+
+
+def _can_be_read(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))

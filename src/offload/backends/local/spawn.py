@@ -34,7 +34,12 @@ def spawn(module: str, env: Mapping[str, str], *, log: str, stdin: int | None = 
         setsigmask=(),
         setsigdef=_RESET,
     )
-    return os.pidfd_open(pid)
+    try:
+        return os.pidfd_open(pid)
+    except OSError:  # there are too many open files
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
 
 
 def ending_of(pidfd: int) -> str:
