@@ -16,7 +16,8 @@ from pathlib import Path
 from fakes.runners import processes_with
 from offload.backends.contract import BackendContext, Capabilities, Diagnosis, Health, Pool, admit_plainly
 from offload.backends.local.forks import Forks
-from offload.backends.local.processes import end_leftovers, reap, signal_runner, start_runner
+from offload.backends.local.processes import end_leftovers, reap, start_runner
+from offload.backends.local.spawn import send_signal
 from offload.model.ids import PoolId, RunnerId, runner_id
 from offload.model.observation import Observation, Phase, Synced
 from offload.model.reasons import Reason, ReasonCode
@@ -62,7 +63,7 @@ class ZooRunner:
         return bool(processes_with(f"OFFLOAD_ATTEMPT_OF={self.id}"))
 
     def send(self, number: signal.Signals) -> None:
-        signal_runner(self.pidfd, number)
+        send_signal(self.pidfd, number)
 
     def send_to_all(self, number: signal.Signals) -> None:
         """To the runner and to its script."""

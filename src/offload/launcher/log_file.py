@@ -111,7 +111,7 @@ class LogFile:
         seq = self.next_seq.get((task, attempt), 0)
         frames: list[bytes] = []
         for span in _spans_of(task, attempt, data):
-            if span.seq >= seq:
+            if span.stream != Stream.PING and span.seq >= seq:
                 frames.append(data[span.start : span.end])
                 seq = span.seq + 1
         return b"".join(frames), seq

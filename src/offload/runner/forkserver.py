@@ -22,14 +22,13 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from offload.runner.__main__ import main as be_a_runner
-from offload.wire.forking import GO, LARGEST, READY, Reap, Start, parse_request
+from offload.wire.forking import GO, LARGEST, READY, Reap, Start, call_of, parse_request, words_of
 
 IDLE: Final = 300.0
 """Seconds without a request after which this ends, unless a runner of its lives."""
 _ARGUMENTS: Final = slice(45, 49)
 """Where ``/proc/self/stat`` tells start and end of the arguments and of the environment, behind the name of
 the program; see proc(5)."""
-_RUNNER: Final = (sys.executable, "-P", "-m", "offload.runner")
 
 
 def main() -> int:
@@ -67,8 +66,7 @@ def _has_children() -> bool:
 
 def _how_it_ended(pid: int) -> str:
     """What became of a runner that has ended; it is forgotten then."""
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return f"signal {-code}" if code < 0 else f"exit status {code}"
+    return words_of(os.waitid(os.P_PID, pid, os.WEXITED))
 
 
 def _start(request: Start, launcher: socket.socket) -> None:
@@ -100,7 +98,7 @@ def _begin(env: Mapping[bytes, bytes], log: int, hold: int) -> NoReturn:
             os.close(hold)
             os.setsid()
             _redirect(log)
-            _become(env, _RUNNER)
+            _become(env, call_of("offload.runner"))
             status = be_a_runner()
     except SystemExit as leaving:
         status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)

@@ -102,11 +102,6 @@ class Spool:
         """Call ``tell`` after each frame, while nobody else can append or take any."""
         self._tell = tell
 
-    @property
-    def has_frames(self) -> bool:
-        """Whether anything was ever appended."""
-        return self._seq > 0
-
     def append(self, stream: Stream, data: bytes) -> None:
         """Add one frame; blocks while the spool or the disk is full. ``data`` fits into a frame."""
         was_full = self._full

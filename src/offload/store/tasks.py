@@ -7,7 +7,7 @@ not begun, which have no rows and for which the same holds, are ended all at onc
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice, takewhile
 from operator import attrgetter
 from typing import Any, Final
@@ -45,6 +45,11 @@ def that_wait(job: str) -> tuple[ColumnElement[bool], ...]:
     return tasks.c.job == job, tasks.c.state == State.PENDING
 
 
+def that_are_held(runner: RunnerId, tokens: Iterable[str]) -> ColumnElement[bool]:
+    """Selects those tasks of which a runner holds one of these leases."""
+    return tasks.c.token.in_(tokens) & (tasks.c.runner == runner)
+
+
 def held_by(connection: Connection, runner: RunnerId) -> Sequence[Row[Any]]:
     """The rows of the tasks whose leases a runner holds, locked."""
     held = select(tasks).where(tasks.c.runner == runner).order_by(tasks.c.position)
@@ -55,7 +60,7 @@ def renew(connection: Connection, runner: RunnerId, tokens: Sequence[str], expir
     """Move the expiry of the leases that the runner still holds, and tell which of ``tokens`` those are."""
     if not tokens:
         return set()
-    held = tasks.c.token.in_(tokens) & (tasks.c.runner == runner)
+    held = that_are_held(runner, tokens)
     connection.execute(update(tasks).where(held).values(expires=expires))
     return set(connection.execute(select(tasks.c.token).where(held)).scalars())
 
@@ -74,7 +79,7 @@ def settle(
     told: dict[str, TaskEvent] = {token: Returned(token) for token in returned}
     told |= {one.token: Completed(one.token, one.outcome, one.took, one.age) for one in completions}
     if told:
-        held = select(tasks).where(tasks.c.token.in_(told), tasks.c.runner == runner)
+        held = select(tasks).where(that_are_held(runner, told))
         rows = connection.execute(held.with_for_update()).all()
         _happen(connection, [(row, told[row.token]) for row in rows], now)
     return list(told)
@@ -141,9 +146,7 @@ def attempts_held(
     connection: Connection, runner: RunnerId, tokens: Sequence[str]
 ) -> dict[str, tuple[int, int]]:
     """Task index and attempt number of those leases that the runner holds."""
-    held = select(tasks.c.token, tasks.c.task, tasks.c.attempts).where(
-        tasks.c.token.in_(tokens), tasks.c.runner == runner
-    )
+    held = select(tasks.c.token, tasks.c.task, tasks.c.attempts).where(that_are_held(runner, tokens))
     return {row.token: (row.task, row.attempts) for row in connection.execute(held)}
 
 

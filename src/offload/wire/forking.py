@@ -1,4 +1,5 @@
-"""What a launcher asks of the fork server of its runners: start one, or say how one has ended.
+"""What a launcher asks of the fork server of its runners: start one, or say how one has ended. And in what
+both must agree: how a runner is called, and the words for its end.
 
 A message is some byte strings with a zero after each, as in the environment of a process: ``start``, the
 file for what the runner says, and its environment; or ``reap`` and a process id.
@@ -7,6 +8,7 @@ file for what the runner says, and its environment; or ``reap`` and a process id
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +21,19 @@ ROOM: Final = "ROOM_FOR_A_RUNNER"
 """A variable of the fork server that is there to be overwritten."""
 LARGEST: Final = 1 << 17
 """Bytes of a message, at most."""
+
+
+def call_of(module: str) -> list[str]:
+    """What starts a module of Offload in a process of its own."""
+    # -P: a file `json.py` in the directory where the launcher was started must not be imported.
+    return [sys.executable, "-P", "-m", module]
+
+
+def words_of(ended: os.waitid_result | None) -> str:
+    """How a process ended; empty if nobody knows."""
+    if ended is None:
+        return ""
+    return f"{'exit status' if ended.si_code == os.CLD_EXITED else 'signal'} {ended.si_status}"
 
 
 @dataclass(frozen=True, slots=True)

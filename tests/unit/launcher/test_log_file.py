@@ -83,6 +83,12 @@ def test_ends_that_are_of_other_attempts_leave_nothing(tmp_path):
     assert (log.size, log.next_seq) == (0, {})
 
 
+def test_a_ping_among_the_last_frames_is_not_stored(tmp_path):
+    log = LogFile.open(tmp_path / "job.frames", ())
+    log.append_ends({(1, 1): Frame(Stream.PING, 0, 0, 9, 0, b"").encode() + frame(0)})
+    assert log.path.read_bytes() == frame(0)
+
+
 def test_on_a_full_disk_those_ends_are_kept_that_find_room(small_disk):
     log = LogFile.open(small_disk / "job.frames", ())
     ends = {(task, 1): frame(0, b"." * size, task=task) for task, size in ((1, 10), (2, 80_000), (3, 10))}

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from fakes.launcher import TOKEN, FakeLauncher
 from offload.backends.local.forks import Forks
-from offload.backends.local.processes import find_runner, reap, signal_runner, start_runner
+from offload.backends.local.processes import find_runner, reap, start_runner
+from offload.backends.local.spawn import send_signal
 from offload.runner import forkserver
 from offload.wire.forking import LARGEST, READY, Reap, Start, parse_request
 from offload.wire.runner_place import DIRECTORY, LAUNCHER, RUNNER, TOKEN_FILE
@@ -64,7 +65,7 @@ def at_work(launcher: FakeLauncher) -> None:
 
 
 def end(pidfd: int, forks: Forks, number: signal.Signals = signal.SIGKILL) -> str:
-    signal_runner(pidfd, number)
+    send_signal(pidfd, number)
     assert can_be_read(pidfd)
     return reap(pidfd, forks)
 

@@ -27,9 +27,9 @@ from offload.backends.local.processes import (
     find_runner,
     last_words,
     reap,
-    signal_runner,
     start_runner,
 )
+from offload.backends.local.spawn import send_signal
 from offload.backends.local.state import Admitted, Over, PoolFiles, Wish, all_pools
 from offload.model.ids import PoolId
 from offload.model.observation import Observation, Phase, Synced
@@ -307,7 +307,7 @@ class LocalBackend:
     @staticmethod
     def _ask_to_leave(runner: LocalRunner) -> None:
         if runner.pidfd is not None:
-            signal_runner(runner.pidfd, signal.SIGTERM)
+            send_signal(runner.pidfd, signal.SIGTERM)
 
     async def _release(self, pool: LocalPool) -> None:
         pool.wish = replace(pool.wish, wanted=0, released=True)
@@ -319,7 +319,7 @@ class LocalBackend:
             await asyncio.wait(waits, timeout=pool.wish.grace + _SLACK)
             for runner in pool.alive():
                 if runner.pidfd is not None:
-                    signal_runner(runner.pidfd, signal.SIGKILL)
+                    send_signal(runner.pidfd, signal.SIGKILL)
             await asyncio.gather(*waits)
         await asyncio.to_thread(pool.files.remove)
         del self._pools[pool.id]

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Mapping
 from typing import Final
 
-from offload.backends.local.spawn import ending_of, session_environment, spawn
+from offload.backends.local.spawn import ending_of, send_signal, session_environment, spawn
 from offload.wire.forking import GO, LARGEST, READY, ROOM, Reap, Start
 
 _SERVER: Final = "offload.runner.forkserver"
@@ -56,9 +56,11 @@ class Forks:
         Raises:
             OSError: there is one, and it says why it can't.
         """
+        if not self._can_fork():
+            return None
         encoded = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
         message = Start(log, encoded).encode()
-        if len(message) > LARGEST or not self._can_fork():
+        if len(message) > LARGEST:
             return None
         answer, gates = self._ask(message)
         if not answer:
@@ -105,8 +107,7 @@ class Forks:
             self._socket.close()
             self._socket = None
         if self._server is not None:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._server, signal.SIGKILL)
+            send_signal(self._server, signal.SIGKILL)
             ending_of(self._server)
             os.close(self._server)
             self._server = None

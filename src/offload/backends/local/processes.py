@@ -7,7 +7,6 @@ its tasks carry in theirs, or by standing in its private directory.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from offload.backends.local.forks import Forks
-from offload.backends.local.spawn import ending_of, session_environment, spawn
+from offload.backends.local.spawn import ending_of, send_signal, session_environment, spawn
 from offload.wire.runner_place import DIRECTORY, IDENTITY, MARKER, RUNNER
 
 LOG: Final = "runner.log"
@@ -47,12 +46,6 @@ def find_runner(runner: str, directory: Path) -> int | None:
     return _open(str(pid), marker, None)
 
 
-def signal_runner(pidfd: int, number: signal.Signals) -> None:
-    """Send a signal; a runner that has just ended is no error."""
-    with contextlib.suppress(ProcessLookupError):
-        signal.pidfd_send_signal(pidfd, number)
-
-
 def reap(pidfd: int, forks: Forks) -> str:
     """Wait for an ended runner and close its pidfd; how it ended, if this launcher has started it."""
     words = forks.ending_of(pidfd) or ending_of(pidfd)
@@ -68,7 +61,7 @@ def end_leftovers(runner: str, directory: Path) -> None:
         *_open_marked(f"{MARKER}={runner}".encode(), directory),
     ]:
         for fd in fds:
-            signal_runner(fd, signal.SIGKILL)
+            send_signal(fd, signal.SIGKILL)
             os.close(fd)
         time.sleep(pause)
         pause = min(pause * 2, 1.0)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 from collections.abc import Mapping
 from typing import Final
+
+from offload.wire.forking import call_of, words_of
 
 _RESET: Final = (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
@@ -20,8 +23,7 @@ def spawn(module: str, env: Mapping[str, str], *, log: str, stdin: int | None = 
     """Start ``python -m module``, which says what it has to say into a file; its pidfd."""
     pid = os.posix_spawn(
         sys.executable,
-        # -P: a file `json.py` in the directory where the launcher was started must not be imported.
-        [sys.executable, "-P", "-m", module],
+        call_of(module),
         env,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
@@ -45,9 +47,12 @@ def spawn(module: str, env: Mapping[str, str], *, log: str, stdin: int | None = 
 def ending_of(pidfd: int) -> str:
     """Wait for a process that has ended or is about to, and forget it; how, if it was our child."""
     try:
-        done = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+        return words_of(os.waitid(os.P_PIDFD, pidfd, os.WEXITED))
     except ChildProcessError:
         return ""
-    if done is None:
-        return ""
-    return f"{'exit status' if done.si_code == os.CLD_EXITED else 'signal'} {done.si_status}"
+
+
+def send_signal(pidfd: int, number: signal.Signals) -> None:
+    """Send a signal; a process that has just ended is no error."""
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, number)
